@@ -1,0 +1,38 @@
+"""Writes the commands' --help into the documents between markers, or with --check says where they differ.
+
+A marker is a line `<!-- help: collegium ask -->` followed by a fenced block. Fixed width and no colour, so that every machine agrees.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"<!-- help: (?P<command>[a-z -]+) -->\n```text\n.*?```\n", re.DOTALL)
+PLAIN = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+
+
+def help_of(command: str) -> str:
+    program, *rest = command.split()
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / program), *rest, "--help"], capture_output=True, text=True, check=True, env={**os.environ, **PLAIN}
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def main() -> None:
+    wrong = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        fresh = BLOCK.sub(lambda m: f"<!-- help: {m['command']} -->\n```text\n{help_of(m['command'])}\n```\n", text)
+        if fresh != text:
+            wrong.append(path.relative_to(ROOT))
+            if "--check" not in sys.argv:
+                path.write_text(fresh, encoding="utf-8")
+    if wrong and "--check" in sys.argv:
+        raise SystemExit(f"help texts differ from --help in {', '.join(map(str, wrong))}. Run `make docs` and commit.")
+
+
+main()
