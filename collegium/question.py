@@ -1,0 +1,290 @@
+"""The closed question model: what a node can be asked, and nothing else.
+
+A question is a dataset, a filter, group keys, person bounds, a release mode and components, each with its rho. Components are
+linear: counts, sums, bins. What a researcher calls a mean or a share is a *view* over components, applied after the noise on the
+national sum; a node never sees views. The digest of a question is over its canonical form, in which order of terms, labels,
+researcher and view play no part, so that the same question asked twice is found.
+
+    Predicate   and | or | not | in | range | unknown          three-valued, as in SQL: a null is neither inside nor outside
+    GroupKey    a category, boolean or whole-number column, or a number with public edges
+    Component   people | rows | sum | count | total | squares | bins
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from collegium.errors import Invalid
+
+__all__ = [
+    "MAX_DEPTH",
+    "And",
+    "Bounds",
+    "Component",
+    "GroupKey",
+    "In",
+    "Not",
+    "Or",
+    "Predicate",
+    "Question",
+    "Range",
+    "Unknown",
+    "canonical_json",
+    "canonical_predicate",
+    "columns_of",
+]
+
+MAX_DEPTH = 16
+MAX_TERMS = 512
+MAX_COMPONENTS = 64
+
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Steps = Annotated[int, Field(ge=-(2**41), le=2**41, strict=True)]
+NanoRho = Annotated[int, Field(ge=1, le=10**15, strict=True)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class In(_Closed):
+    """The column has one of these values: codes of a category or boolean, or numbers in steps."""
+
+    op: Literal["in"] = "in"
+    column: ColumnName
+    values: Annotated[tuple[Annotated[str, StringConstraints(max_length=64)] | Steps, ...], Field(min_length=1, max_length=1000)]
+
+
+class Range(_Closed):
+    """min ≤ column ≤ max, in steps, both ends included; None is open."""
+
+    op: Literal["range"] = "range"
+    column: ColumnName
+    min: Steps | None = None
+    max: Steps | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a range needs at least one end")
+        return self
+
+
+class Unknown(_Closed):
+    """The value is null or outside the public list. Never itself unknown."""
+
+    op: Literal["unknown"] = "unknown"
+    column: ColumnName
+
+
+class And(_Closed):
+    op: Literal["and"] = "and"
+    args: Annotated[tuple[Predicate, ...], Field(min_length=2, max_length=MAX_TERMS)]
+
+
+class Or(_Closed):
+    op: Literal["or"] = "or"
+    args: Annotated[tuple[Predicate, ...], Field(min_length=2, max_length=MAX_TERMS)]
+
+
+class Not(_Closed):
+    op: Literal["not"] = "not"
+    arg: Predicate
+
+
+Predicate = Annotated[In | Range | Unknown | And | Or | Not, Field(discriminator="op")]
+
+And.model_rebuild()
+Or.model_rebuild()
+Not.model_rebuild()
+
+
+class GroupKey(_Closed):
+    """A group key. With `edges` e0 < … < ek in steps: the bins [e0, e1), …, [ek-1, ek], the last closed; all else is unknown.
+
+    A whole-number column without edges has one cell for each value between its bounds.
+    """
+
+    column: ColumnName
+    edges: Annotated[tuple[Steps, ...], Field(min_length=2, max_length=1001)] | None = None
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if self.edges is not None and any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
+            raise ValueError("edges must increase")
+        return self
+
+
+class Component(_Closed):
+    """One linear statistic in every cell; `filter` narrows the rows it sees within the person's chosen cells.
+
+    people   persons with at least one row
+    rows     rows, at most max_rows of a person in a cell
+    sum      the person's own sum of `column` in the cell, clipped to `clip`
+    count    rows whose operand is not null, at most max_rows of a person in a cell, chosen by the keyed hash
+    total    sum over the same rows of value - centre (a condition counts +1 for true, -1 for false)
+    squares  sum over the same rows of (value - centre)² - offset
+    bins     the same rows counted by public `edges` (or by code), with a last bin for unknown
+
+    The operand of count, total, squares is `column` (a number) or, for count and total, `condition`.
+    """
+
+    kind: Literal["people", "rows", "sum", "count", "total", "squares", "bins"]
+    column: ColumnName | None = None
+    condition: Predicate | None = None
+    filter: Predicate | None = None
+    clip: tuple[Steps, Steps] | None = None
+    edges: Annotated[tuple[Steps, ...], Field(min_length=2, max_length=1001)] | None = None
+    rho: NanoRho
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        needs_operand = self.kind in ("count", "total", "squares", "sum", "bins")
+        if needs_operand and (self.column is None) == (self.condition is None):
+            raise ValueError(f"{self.kind} needs a column or a condition, and not both")
+        if not needs_operand and (self.column is not None or self.condition is not None):
+            raise ValueError(f"{self.kind} takes neither a column nor a condition")
+        if self.condition is not None and self.kind not in ("count", "total"):
+            raise ValueError(f"{self.kind} takes a column, not a condition")
+        if (self.clip is not None) != (self.kind == "sum"):
+            raise ValueError("a sum needs a clip, and only a sum has one")
+        if self.clip is not None and self.clip[0] >= self.clip[1]:
+            raise ValueError("the clip's ends must increase")
+        if self.edges is not None:
+            if self.kind != "bins":
+                raise ValueError("only bins have edges")
+            if any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
+                raise ValueError("edges must increase")
+        return self
+
+
+class Bounds(_Closed):
+    """Person bounds: at most `max_groups` cells, and in each at most `max_rows` rows."""
+
+    max_groups: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    max_rows: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+
+
+class Question(_Closed):
+    """One question. `group` keeps its order: it is the order of the cells."""
+
+    dataset: ColumnName
+    filter: Predicate | None = None
+    group: Annotated[tuple[GroupKey, ...], Field(max_length=8)] = ()
+    components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=MAX_COMPONENTS)]
+    bounds: Bounds
+    mode: Literal["per_node"] = "per_node"
+    schema_id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}$")] = Field(alias="schema")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _limits(self) -> Self:
+        names = [key.column for key in self.group]
+        if len(set(names)) != len(names):
+            raise ValueError("a column can be a group key once")
+        predicates = [self.filter, *(c.filter for c in self.components), *(c.condition for c in self.components)]
+        terms = 0
+        for predicate in predicates:
+            if predicate is None:
+                continue
+            for _, depth in _walk(predicate):
+                terms += 1
+                if depth > MAX_DEPTH:
+                    raise ValueError(f"a filter is nested deeper than {MAX_DEPTH}")
+        if terms > MAX_TERMS:
+            raise ValueError(f"the filters have more than {MAX_TERMS} terms")
+        return self
+
+    @property
+    def rho(self) -> int:
+        """Charge of this question in nano-rho: the sum over components (sequential composition of zCDP)."""
+        return sum(component.rho for component in self.components)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain tree that is signed: canonical, without absent parts."""
+        canonical = self.canonical()
+        tree: dict[str, Any] = canonical.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return tree
+
+    def canonical(self) -> Question:
+        """The same question with its predicates in canonical form."""
+        return self.model_copy(
+            update={
+                "filter": canonical_predicate(self.filter) if self.filter is not None else None,
+                "components": tuple(
+                    component.model_copy(
+                        update={
+                            "filter": canonical_predicate(component.filter) if component.filter is not None else None,
+                            "condition": canonical_predicate(component.condition) if component.condition is not None else None,
+                        }
+                    )
+                    for component in self.components
+                ),
+            }
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, hex. Two questions with one digest have the same tally."""
+        return hashlib.sha256(b"collegium/v1/question\n" + canonical_json(self.to_json())).hexdigest()
+
+    @classmethod
+    def from_json(cls, tree: Any, *, place: str = "question") -> Question:
+        """A question from its signed tree. Unknown parts are refused. Raises Invalid with the place."""
+        try:
+            question = cls.model_validate(tree)
+        except (ValidationError, RecursionError) as error:
+            if isinstance(error, RecursionError):
+                raise Invalid("nested too deeply", place=place) from None
+            detail = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in detail["loc"])
+            raise Invalid(detail["msg"], place=f"{place}.{where}" if where else place) from None
+        if question.to_json() != tree:
+            raise Invalid("the question is not in canonical form", place=place, remedy="Build it with this library.")
+        return question
+
+
+def canonical_json(tree: Any) -> bytes:
+    """Sorted keys, no white space, UTF-8, no floats: the one line of every statement."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def canonical_predicate(predicate: Predicate) -> Predicate:
+    """The canonical form: nested and/or flattened, terms sorted and unique, double negation gone. Same meaning in 3-valued logic."""
+    if isinstance(predicate, In):
+        values = sorted(set(predicate.values), key=lambda v: (isinstance(v, str), v))
+        return In(column=predicate.column, values=tuple(values))
+    if isinstance(predicate, Not):
+        inner = canonical_predicate(predicate.arg)
+        return inner.arg if isinstance(inner, Not) else Not(arg=inner)
+    if isinstance(predicate, And | Or):
+        kind = type(predicate)
+        terms: dict[bytes, Predicate] = {}
+        for arg in predicate.args:
+            inner = canonical_predicate(arg)
+            for term in inner.args if isinstance(inner, kind) else (inner,):
+                terms[canonical_json(term.model_dump(mode="json", exclude_none=True))] = term
+        if len(terms) == 1:
+            return next(iter(terms.values()))
+        return kind(args=tuple(terms[key] for key in sorted(terms)))
+    return predicate
+
+
+def columns_of(predicate: Predicate) -> set[str]:
+    """The columns a predicate mentions."""
+    return {node.column for node, _ in _walk(predicate) if isinstance(node, In | Range | Unknown)}
+
+
+def _walk(predicate: Predicate, depth: int = 1) -> Iterator[tuple[Predicate, int]]:
+    yield predicate, depth
+    if isinstance(predicate, Not):
+        yield from _walk(predicate.arg, depth + 1)
+    elif isinstance(predicate, And | Or):
+        for arg in predicate.args:
+            yield from _walk(arg, depth + 1)
