@@ -13,13 +13,13 @@ researcher and view play no part, so that the same question asked twice is found
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from collegium.errors import Invalid
+from collegium.log.statement import canonical_json
 
 __all__ = [
     "MAX_DEPTH",
@@ -34,7 +34,6 @@ __all__ = [
     "Question",
     "Range",
     "Unknown",
-    "canonical_json",
     "canonical_predicate",
     "columns_of",
 ]
@@ -250,13 +249,8 @@ class Question(_Closed):
         return question
 
 
-def canonical_json(tree: Any) -> bytes:
-    """Sorted keys, no white space, UTF-8, no floats: the one line of every statement."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
 def canonical_predicate(predicate: Predicate) -> Predicate:
-    """The canonical form: nested and/or flattened, terms sorted and unique, double negation gone. Same meaning in 3-valued logic."""
+    """The canonical form: and/or flattened, terms sorted and unique, double negation gone; the same meaning in 3-valued logic."""
     if isinstance(predicate, In):
         values = sorted(set(predicate.values), key=lambda v: (isinstance(v, str), v))
         return In(column=predicate.column, values=tuple(values))

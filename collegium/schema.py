@@ -228,12 +228,15 @@ def parse_schema(text: str, *, place: str = "schema") -> Schema:
         raise Invalid(f"the schema is larger than {MAX_TOML} bytes", place=place, remedy="Shorten its texts or code lists.")
     try:
         tree: dict[str, Any] = tomllib.loads(text, parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:  # ValueError: an integer of thousands of digits
         raise Invalid(str(error), place=place, remedy="Correct the TOML there.") from None
     try:
         return Schema.model_validate(tree)
     except ValidationError as error:
-        raise Invalid(*_first(error, place)[:1], place=_first(error, place)[1]) from None
+        message, where = _first(error, place)
+        raise Invalid(message, place=where) from None
+    except ArithmeticError:  # bounds or steps beyond what decimals can hold
+        raise Invalid("a bound or step is out of all proportion", place=place, remedy="Correct `min`, `max` and `step`.") from None
 
 
 def read_schema(path: Path) -> Schema:

@@ -21,6 +21,10 @@ def generate(target: Path) -> None:
     (target / "collegium/v1/__init__.py").write_text(INIT)
 
 
+def same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and filecmp.cmp(one, other, shallow=False)
+
+
 def main() -> None:
     if "--check" not in sys.argv:
         generate(ROOT)
@@ -29,7 +33,7 @@ def main() -> None:
         generate(Path(folder))
         fresh, committed = Path(folder) / "collegium/v1", ROOT / "collegium/v1"
         names = {p.name for p in (*fresh.glob("*.py*"), *committed.glob("*.py*"))}
-        wrong = sorted(n for n in names if not ((fresh / n).exists() and (committed / n).exists() and filecmp.cmp(fresh / n, committed / n, False)))
+        wrong = sorted(name for name in names if not same(fresh / name, committed / name))
         if wrong:
             raise SystemExit(f"collegium/v1 is not what protos/ gives: {', '.join(wrong)}. Run `make proto` and commit.")
 

@@ -1,6 +1,6 @@
 """Writes the commands' --help into the documents between markers, or with --check says where they differ.
 
-A marker is a line `<!-- help: collegium ask -->` followed by a fenced block. Fixed width and no colour, so that every machine agrees.
+A marker is a line `<!-- help: collegium ask -->` and a fenced block after it. Fixed width, no colour: every machine agrees.
 """
 
 import os
@@ -16,9 +16,8 @@ PLAIN = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "du
 
 def help_of(command: str) -> str:
     program, *rest = command.split()
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / program), *rest, "--help"], capture_output=True, text=True, check=True, env={**os.environ, **PLAIN}
-    )
+    command_line = [str(Path(sys.executable).parent / program), *rest, "--help"]
+    done = subprocess.run(command_line, capture_output=True, text=True, check=True, env={**os.environ, **PLAIN})
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
