@@ -1,0 +1,1 @@
+"""Signed notes, statements and Merkle logs: standard library and cryptography only."""
