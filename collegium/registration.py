@@ -1,0 +1,130 @@
+"""The entries of the registry: who is who, signed so that everybody verifies the chain for himself.
+
+    Federation     the first entry: the federation's own keys, its certificate authority and delta
+    SchemaEntry    a version of the public schema
+    Invitation     a name, a role and a one-time key
+    Party          the newcomer's own keys, signed by the one-time key and by its own
+    Revocation     a party's end
+
+All but Party are signed by the registry key. What makes an order of such entries valid is `collegium.registry`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from collegium.body import Body, Count, FieldName, Hex64, Name, Seconds
+from collegium.errors import Invalid
+from collegium.log.note import Verifier
+from collegium.log.statement import read_statement
+
+__all__ = ["Federation", "Invitation", "Party", "Registration", "Revocation", "SchemaEntry", "read_registration"]
+
+Vkey = Annotated[str, StringConstraints(min_length=10, max_length=400)]
+Role = Literal["node", "researcher"]
+
+
+class Registration(Body):
+    """Base of the registry's entries; `what` tells them apart."""
+
+    kind = "registration"
+    what: str
+
+
+class Federation(Registration):
+    """The founding entry. `ca` is the PEM certificate that signs every party's TLS certificate; `delta` a decimal text."""
+
+    what: Literal["federation"] = "federation"
+    federation: Name
+    registry: Vkey
+    registry_log: Vkey
+    coordinator: Vkey
+    coordinator_log: Vkey
+    ca: Annotated[str, StringConstraints(max_length=8000)]
+    delta: Annotated[str, StringConstraints(pattern=r"^([1-9]e-[1-9][0-9]?|0\.[0-9]{1,30})$")]
+    time: Seconds
+
+    @model_validator(mode="after")
+    def _delta_in_range(self) -> Self:
+        if not 0 < float(self.delta) < 1:
+            raise ValueError("delta lies between 0 and 1")
+        return self
+
+
+class SchemaEntry(Registration):
+    """A version of the schema; `toml` is the file as it was signed."""
+
+    what: Literal["schema"] = "schema"
+    name: Name
+    version: Annotated[int, Field(ge=1, le=10**9)]
+    toml: str
+    time: Seconds
+
+
+class Invitation(Registration):
+    """A place in the federation for whoever holds the one-time key. `enrolment` is a public figure, 0 when unknown.
+
+    `replaces`: the name is registered, and its holder changes its keys; the registration is then signed by the old key as well.
+    """
+
+    what: Literal["invitation"] = "invitation"
+    role: Role
+    name: Name
+    facts: dict[FieldName, Annotated[str, StringConstraints(min_length=1, max_length=64)]]
+    enrolment: Count
+    expiry: Seconds
+    key: Vkey
+    time: Seconds
+    replaces: Literal[True] | None = None
+
+
+class Party(Registration):
+    """The newcomer's answer to its invitation, named by statement id. Only nodes have a log."""
+
+    what: Literal["party"] = "party"
+    invitation: Hex64
+    role: Role
+    name: Name
+    statements: Vkey
+    log: Vkey | None = None
+    time: Seconds
+
+
+class Revocation(Registration):
+    """The party of this name, and every open invitation to the name, end here."""
+
+    what: Literal["revocation"] = "revocation"
+    name: Name
+    time: Seconds
+    reason: Annotated[str, StringConstraints(max_length=500)]
+
+
+_MODELS: dict[str, type[Federation | SchemaEntry | Invitation | Party | Revocation]] = {
+    "federation": Federation,
+    "schema": SchemaEntry,
+    "invitation": Invitation,
+    "party": Party,
+    "revocation": Revocation,
+}
+
+
+def read_registration(note: bytes) -> Federation | SchemaEntry | Invitation | Party | Revocation:
+    """The typed entry, signature NOT checked. Raises Invalid when it is none that this version knows."""
+    kind, body = read_statement(note)
+    if kind != Registration.kind:
+        raise Invalid(f"this is a {kind}, not a registration", place=kind)
+    what: Any = body.get("what")
+    model = _MODELS.get(what) if isinstance(what, str) else None
+    if model is None:
+        raise Invalid("this version does not know this kind of registration", place="registration: what", remedy="Update it.")
+    return model.from_body(body, place=f"registration, {what}")
+
+
+def verifier_of(vkey: str, name: str, place: str) -> Verifier:
+    """The key, which must carry exactly this name. Raises Invalid."""
+    verifier = Verifier.parse(vkey, place=place)
+    if verifier.name != name:
+        raise Invalid(f"the key is named {verifier.name}, not {name}", place=place)
+    return verifier

@@ -1,0 +1,332 @@
+"""The bodies of signed statements, one frozen model for each kind.
+
+    note = decision.sign(signer)
+    decision = Decision.open(note, [verifier])
+
+Registrations, which make up the registry, are written in `collegium.registration` and can be imported from here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError, model_validator
+
+from collegium.body import (
+    Blob,
+    Body,
+    Closed,
+    Count,
+    FieldName,
+    Hex32,
+    Hex64,
+    Line,
+    LogPlace,
+    Name,
+    RegistryView,
+    Seconds,
+    first_mistake,
+)
+from collegium.errors import Invalid
+from collegium.keys import RESERVED
+from collegium.log.statement import canonical_json, parse_canonical
+from collegium.question import Question
+from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, read_registration
+from collegium.view import View, check_view
+
+__all__ = [
+    "Blob",
+    "Body",
+    "Coverage",
+    "Decision",
+    "Details",
+    "Federation",
+    "Indicator",
+    "Invitation",
+    "LogPlace",
+    "Missing",
+    "Original",
+    "PartNoise",
+    "Party",
+    "Policy",
+    "PolicySnapshot",
+    "RegistryView",
+    "Release",
+    "Renewal",
+    "Request",
+    "Revocation",
+    "SchemaEntry",
+    "UsedRelease",
+    "Withdrawal",
+    "read_registration",
+]
+
+MAX_QUESTIONS = 64
+MAX_AUDIENCE = 10_000
+
+Scale = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,3})?$")]  # repr of a float above 0
+Reason = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+NanoRho = Annotated[int, Field(ge=0, le=2**62)]
+Snapshot = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+SchemaId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}$")]
+
+_relaxed = Field(strict=False)  # a JSON list may fill a tuple; what is in the tuple stays strict
+
+
+def _to_question(value: Any) -> Question:
+    return value if isinstance(value, Question) else Question.from_json(value)
+
+
+WireQuestion = Annotated[Question, BeforeValidator(_to_question), PlainSerializer(lambda question: question.to_json())]
+
+
+class Request(Body):
+    """One or more questions of a researcher to the nodes of `audience`. Its id is the digest of its text.
+
+    `details` names the blob with purpose and salt (`Details`), kept apart because it may have to be erased. `views` say how
+    the coordinator turns components into measures; a node checks them as it checks all that is signed, and answers without them.
+    """
+
+    kind = "request"
+
+    researcher: Name
+    audience: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=MAX_AUDIENCE)]
+    time: Seconds
+    expiry: Seconds
+    nonce: Hex32
+    details: Hex64
+    questions: Annotated[tuple[WireQuestion, ...], Field(strict=False, min_length=1, max_length=MAX_QUESTIONS)]
+    views: Annotated[tuple[dict[str, Any], ...], Field(strict=False, min_length=1, max_length=MAX_QUESTIONS)]
+    registry: RegistryView
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if list(self.audience) != sorted(set(self.audience)):
+            raise ValueError("the audience is sorted and names every node once")
+        if RESERVED & {self.researcher, *self.audience}:
+            raise ValueError("a reserved name is no party")
+        if len(self.views) != len(self.questions):
+            raise ValueError("every question has one view")
+        for number, (view, question) in enumerate(zip(self.views, self.questions, strict=True)):
+            place = f"request: views.{number}"
+            check_view(View.from_json(view, place=place), question, place=place)
+        if self.expiry < self.time:
+            raise ValueError("the request expires before it was signed")
+        return self
+
+
+class Details(Closed):
+    """The part of a request that may have to be erased later; the request holds only its digest. The salt hides short purposes."""
+
+    purpose: Annotated[str, StringConstraints(max_length=4000)]
+    salt: Hex32
+    sql: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+
+    @classmethod
+    def of(cls, purpose: str, sql: str | None = None) -> Details:
+        """Details with a fresh salt."""
+        return cls(purpose=purpose, sql=sql, salt=secrets.token_hex(16))
+
+    def to_blob(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json", exclude_none=True), place="details")
+
+    @classmethod
+    def from_blob(cls, blob: bytes, digest: str) -> Details:
+        """The details of the request that names this digest. Raises Invalid."""
+        if len(blob) > 128 * 1024 or hashlib.sha256(blob).hexdigest() != digest:
+            raise Invalid("these are not the details that the request names", place="details")
+        try:
+            details = cls.model_validate(parse_canonical(blob, place="details"))
+        except ValidationError as error:
+            raise first_mistake(error, "details") from None
+        if details.to_blob() != blob:
+            raise Invalid("the details are not in their canonical form", place="details")
+        return details
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.to_blob()).hexdigest()
+
+
+class Original(Closed):
+    """An earlier entry of the same log: its index and the id of its statement."""
+
+    index: Count
+    sha256: Hex64
+
+
+class Decision(Body):
+    """A node's verdict on question `number` of a request, and the charge it took.
+
+    charge   `rho` was taken from the budget, before any noise was drawn
+    reuse    nothing was taken: `original` is the release that goes out again
+    refuse   `reason` is a key of the public table; hold: a person decides; allow: the steward allowed a held request
+    """
+
+    kind = "decision"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    request: Hex64
+    number: Count
+    verdict: Literal["charge", "reuse", "refuse", "hold", "allow"]
+    question: Hex64 | None = None
+    reason: Reason | None = None
+    snapshot: Snapshot | None = None
+    unit: FieldName | None = None
+    period: Line | None = None
+    dataset: FieldName | None = None
+    rho: NanoRho | None = None
+    original: Original | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        charged = {"question", "snapshot", "unit", "period", "dataset", "rho"}
+        needs = {"charge": charged, "reuse": {"question", "snapshot", "original"}, "refuse": {"reason"}}.get(self.verdict, set())
+        for name in sorted(needs):
+            if getattr(self, name) is None:
+                raise ValueError(f"a decision to {self.verdict} names its {name}")
+        if (self.original is not None) != (self.verdict == "reuse"):
+            raise ValueError("a reuse, and nothing else, names an original release")
+        if self.verdict != "charge" and self.rho:
+            raise ValueError("only a charge takes rho")
+        return self
+
+
+class PartNoise(Closed):
+    """One component of a release: its number of cells, and the scale of its discrete Gaussian noise as the repr of a float."""
+
+    cells: Annotated[int, Field(ge=1, le=2**40)]
+    scale: Scale
+
+
+class Release(Body):
+    """A tally with noise. The payload is the tally as int64 little endian, components one after the other."""
+
+    kind = "release"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    request: Hex64
+    number: Count
+    question: Hex64
+    snapshot: Snapshot
+    schema_id: SchemaId = Field(alias="schema")
+    decision: Count  # index of the charge in the same log
+    parts: Annotated[tuple[PartNoise, ...], Field(strict=False, min_length=1, max_length=64)]
+    payload: Blob
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    def to_body(self) -> dict[str, Any]:
+        tree: dict[str, Any] = self.model_dump(mode="json", exclude_none=True, by_alias=True)
+        return tree
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.payload.size != 8 * sum(part.cells for part in self.parts):
+            raise ValueError("the payload has 8 bytes for every cell of every part")
+        if self.decision >= self.log.index:
+            raise ValueError("the charge comes before the release")
+        return self
+
+
+class UsedRelease(Closed):
+    """A release that an indicator adds: the node and the id of its statement."""
+
+    node: Name
+    sha256: Hex64
+
+
+class Missing(Closed):
+    """A node that was asked and is not in the sum, and why."""
+
+    node: Name
+    reason: Reason
+
+
+class Coverage(Closed):
+    """Nodes asked and answered, and the same as known enrolment where the registry knows it."""
+
+    asked: Count
+    answered: Count
+    enrolment: Count | None = None
+    enrolment_asked: Count | None = None
+
+
+class Indicator(Body):
+    """The national figure of question `number`: every node asked is used or missing with a reason. A later revision replaces it."""
+
+    kind = "indicator"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    request: Hex64
+    number: Count
+    question: Hex64
+    revision: Count
+    releases: Annotated[tuple[UsedRelease, ...], _relaxed]
+    missing: Annotated[tuple[Missing, ...], _relaxed]
+    coverage: Coverage
+    table: Blob
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        used = [release.node for release in self.releases]
+        missing = [each.node for each in self.missing]
+        if used != sorted(set(used)) or missing != sorted(set(missing)) or set(used) & set(missing):
+            raise ValueError("releases and missing nodes are sorted, and name every node once")
+        if self.coverage.answered != len(used) or self.coverage.asked != len(used) + len(missing):
+            raise ValueError("the coverage is not that of the releases and missing nodes listed")
+        return self
+
+
+class Withdrawal(Body):
+    """A release was found wrong. Its charge stays, and indicators that used it are marked."""
+
+    kind = "withdrawal"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    release: Original
+    request: Hex64
+    number: Count
+    reason: Line
+
+
+class PolicySnapshot(Closed):
+    """A named state of the node's datasets."""
+
+    id: Snapshot
+    name: Line
+    time: Seconds
+    datasets: Annotated[tuple[FieldName, ...], _relaxed]
+    current: bool
+
+
+class Policy(Body):
+    """Budgets, limits and allowed researchers as the steward set them, and the snapshots there are."""
+
+    kind = "policy"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    policy: dict[str, Any]
+    snapshots: Annotated[tuple[PolicySnapshot, ...], _relaxed]
+
+
+class Renewal(Body):
+    """A registered party asks for a new certificate. `csr` is the SHA-256 of the DER. No log entry."""
+
+    kind = "renewal"
+
+    party: Name
+    time: Seconds
+    csr: Hex64
