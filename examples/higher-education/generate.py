@@ -1,7 +1,7 @@
 """Synthetic universities for the `higher-education` federation: invented people, labelled as such, with known truth.
 
 Every campus exports what its own system would export: one in GB18030 with Chinese headings, one gzipped, one as Parquet. Codes are
-those of schema.toml. The seed is fixed so that the demonstration shows the same people each time; only data are seeded, never noise.
+those of schema.toml. The seed is fixed so that the demonstration shows the same people each time; noise is never seeded.
 
     python examples/higher-education/generate.py FOLDER [--scale 1.0]
 """
@@ -21,7 +21,14 @@ CATEGORIES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", 
 WEIGHTS = (1, 8, 7, 6, 9, 1, 9, 30, 3, 8, 14, 6)
 PLACED = {"02": 0.74, "08": 0.82, "10": 0.80, "13": 0.66, "03": 0.68}
 SALARY = {"02": 7200, "07": 6800, "08": 7900, "10": 6400, "13": 5400}
-DESTINATIONS = (("10", "CONTRACT", 46), ("11", "CONTRACT", 18), ("12", "FLEX", 12), ("75", "STARTUP", 2), ("80", "STUDY", 18), ("85", "ABROAD", 4))
+DESTINATIONS = (
+    ("10", "CONTRACT", 46),
+    ("11", "CONTRACT", 18),
+    ("12", "FLEX", 12),
+    ("75", "STARTUP", 2),
+    ("80", "STUDY", 18),
+    ("85", "ABROAD", 4),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ def people(university: University, rng: random.Random, scale: float) -> list[dic
             placed = rng.random() < PLACED.get(category, 0.74) + (0.08 if level in "12" else 0)
             code, group, _ = rng.choices(DESTINATIONS, [d[2] for d in DESTINATIONS])[0] if placed else ("70", "NONE", 0)
             earns = group in ("CONTRACT", "FLEX", "STARTUP")
+            where = university.province if rng.random() < 0.6 else rng.choice(("44", "33", "32", "51"))
             salary = max(1800, rng.lognormvariate(0, 0.32) * SALARY.get(category, 6000) * (1.35 if level in "12" else 1))
             rows.append(
                 {
@@ -71,7 +79,7 @@ def people(university: University, rng: random.Random, scale: float) -> list[dic
                     "degree_awarded": str(int(rng.random() < 0.96)),
                     "dest_code": code,
                     "dest_group": group,
-                    "employer_province": (university.province if rng.random() < 0.6 else rng.choice(("44", "33", "32", "51"))) if earns else "",
+                    "employer_province": where if earns else "",
                     "salary": str(round(salary)) if earns else "",
                     "matched": str(int(rng.random() < 0.7)) if earns else "",
                 }
@@ -144,7 +152,8 @@ def node_toml(university: University) -> str:
         if university.export == "gb18030":
             lines.append('encoding = "gb18030"')
         local = HEADINGS if university.export == "gb18030" else {}
-        lines += ["", f"[datasets.{name}]", f'source = "{name}"', f'person = "{local.get("pid", "pid")}"', "", f"[datasets.{name}.columns]"]
+        lines += ["", f"[datasets.{name}]", f'source = "{name}"', f'person = "{local.get("pid", "pid")}"', ""]
+        lines.append(f"[datasets.{name}.columns]")
         for column in columns:
             where = local.get(column, column)
             if column == "gender" and local:

@@ -1,0 +1,258 @@
+"""What a researcher holds after asking: tables with intervals, coverage, cost and guarantee, in Python and on paper.
+
+    answer = federation.ask("SELECT gender, COUNT(*) AS graduates FROM graduate GROUP BY gender", epsilon=0.5)
+    answer.rows()           one dict a row: group labels, and value, low, high for each measure
+    answer.to_polars()      the same as a frame; also to_pandas(), to_csv(), to_json()
+    answer.guarantee        one sentence
+    answer.verify()         every signature and sum again
+
+Every answer has been verified when it is made.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from collegium.accounting import epsilon_of, guarantee_sentence
+from collegium.bundle import Bundle, Figures, Verified, verify
+from collegium.errors import NotReleased, public_text
+from collegium.registry import Registry
+from collegium.table import Coverage, FactGroup, Figure, Row
+from collegium.view import FactColumn, GroupColumn
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+__all__ = ["NOISE", "Answer", "TableView"]
+
+NOISE = "Figures contain privacy noise. They are not official statistics."
+
+REASONS = {
+    "offline": "not connected",
+    "deadline": "did not answer in time",
+    "bad-answer": "its answer did not verify and was not used",
+    "withdrawn": "withdrew its release",
+}
+
+
+@dataclass(frozen=True)
+class TableView:
+    """The verified table of one question, with labels from the schema. Shapes: one row for every fact group and group cell."""
+
+    figures: Figures
+    registry: Registry
+    language: str = "en"
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the key columns, from left to right."""
+        columns = self.figures.view.columns
+        return [c.group if isinstance(c, GroupColumn) else c.fact for c in columns if not hasattr(c, "measure")]
+
+    @property
+    def measures(self) -> list[str]:
+        return [measure.label for measure in self.figures.table.measures]
+
+    @property
+    def coverage(self) -> Coverage:
+        """Of all nodes asked."""
+        return self.figures.table.fact_groups[0].coverage
+
+    def shown(self) -> list[tuple[FactGroup, Row]]:
+        """The rows a person wants: by fact when grouped by facts, with the whole federation last."""
+        table = self.figures.table
+        first, *others = [(group, table.rows_of(number)) for number, group in enumerate(table.fact_groups) if group.node is None]
+        return [(group, row) for group, rows in (*others, first) for row in rows]
+
+    def labels(self, group: FactGroup, row: Row, *, titles: bool = True) -> list[str]:
+        """The key cells of one row. A whole federation under a fact reads "all"."""
+        cells = []
+        of = dict(zip(self.figures.table.group, row.group, strict=True))
+        for column in self.figures.view.columns:
+            if isinstance(column, FactColumn):
+                code = group.facts.get(column.fact)
+                everyone = "全国" if self.language == "zh" else "all"
+                cells.append(everyone if code is None else self._title(column.fact, code, titles))
+            elif isinstance(column, GroupColumn):
+                cells.append(self._title(column.group, of[column.group], titles))
+        return cells
+
+    def rows(self, *, titles: bool = False) -> list[dict[str, Any]]:
+        """One dict a row: the keys, then for every measure NAME, NAME_low, NAME_high, NAME_mark; numbers are float or None."""
+        rows = []
+        for group, row in self.shown():
+            line: dict[str, Any] = dict(zip(self.keys, self.labels(group, row, titles=titles), strict=True))
+            for info, figure in zip(self.figures.table.measures, row.figures, strict=True):
+                if info.bins is not None:
+                    for label, part in zip(info.bins, figure.bins or [Figure(reason=figure.reason)] * len(info.bins), strict=True):
+                        line |= _numbers(f"{info.label} {label}", part)
+                else:
+                    line |= _numbers(info.label, figure)
+            rows.append(line)
+        return rows
+
+    def to_csv(self) -> str:
+        """Comma-separated, with a byte order mark for spreadsheet programs."""
+        rows = self.rows()
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return "\ufeff" + buffer.getvalue()
+
+    def _title(self, name: str, code: str, titles: bool) -> str:
+        if not titles:
+            return code
+        schema = self.registry.schemas[self.figures.question.schema_id]
+        fact = schema.facts.get(name)
+        column = schema.datasets[self.figures.question.dataset].columns.get(name)
+        if fact is not None:
+            found = schema.codes[fact.codes].get(code)
+        else:
+            found = schema.values(column).get(code) if column is not None and not column.is_number else None
+        return f"{code} {found.get(self.language)}" if found is not None else code
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request and all its figures, verified. `missing` is why an empty answer is empty."""
+
+    verified: Verified
+    bundle: Bundle
+    registry: Registry
+    language: str = "en"
+
+    @property
+    def id(self) -> str:
+        return self.verified.id
+
+    @property
+    def tables(self) -> list[TableView]:
+        """One for each question. Raises NotReleased while there is no figure at all."""
+        if not self.verified.figures:
+            raise NotReleased(
+                "there is no figure yet", place=self.id[:12], remedy=f"Type `collegium result {self.id[:12]}` later.", reason="held"
+            )
+        return [TableView(figures, self.registry, self.language) for figures in self.verified.figures]
+
+    @property
+    def table(self) -> TableView:
+        """The table of the first question."""
+        return self.tables[0]
+
+    @property
+    def coverage(self) -> Coverage:
+        return self.table.coverage
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Node to sentence, for every node that is not in the figures of some question."""
+        return {
+            each.node: REASONS.get(each.reason) or public_text(each.reason)
+            for figures in self.verified.figures
+            for each in figures.indicator.missing
+        }
+
+    @property
+    def cost(self) -> dict[str, int]:
+        """Nano-rho by privacy unit: what the request costs a person at each node that had not answered it before."""
+        costs: dict[str, int] = {}
+        for question in self.verified.request.questions:
+            unit = self._unit(question.dataset, question.schema_id)
+            costs[unit] = costs.get(unit, 0) + question.rho
+        return costs
+
+    @property
+    def free(self) -> bool:
+        """Whether every release was an earlier one, sent again at no charge."""
+        decisions = [decision for figures in self.verified.figures for decision in figures.decisions.values()]
+        return bool(decisions) and all(decision.verdict == "reuse" for decision in decisions)
+
+    @property
+    def guarantee(self) -> str:
+        """What the request costs one person, in words: one sentence for each privacy unit."""
+        delta = self.registry.founding.delta
+        sentences = []
+        for unit, rho in self.cost.items():
+            found = self.registry.schema.units[unit]
+            title = found.title.get(self.language)
+            title = title if self.language == "zh" else title[:1].lower() + title[1:]
+            sentences.append(guarantee_sentence(rho, delta, title, found.max_nodes_per_person, language=self.language))
+        return " ".join(sentences)
+
+    @property
+    def epsilon(self) -> Mapping[str, float]:
+        """The same cost as epsilon at the federation's delta, by privacy unit."""
+        return {unit: epsilon_of(rho, self.registry.founding.delta) for unit, rho in self.cost.items()}
+
+    def verify(self) -> Verified:
+        """Every signature, every sum and every table again, from the bytes that came. Raises NotVerified."""
+        return verify(self.bundle, self.registry)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return self.table.rows()
+
+    def to_csv(self) -> str:
+        return self.table.to_csv()
+
+    def to_polars(self) -> polars.DataFrame:
+        """Needs polars, which the library does not bring along."""
+        import polars
+
+        return polars.DataFrame(self.rows(), infer_schema_length=None)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Needs pandas, which the library does not bring along."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain tree for machines: figures, intervals, coverage, cost, guarantee."""
+        return {
+            "request": self.id,
+            "cost": {
+                unit: {"nano_rho": rho, "rho": rho / 1e9, "epsilon": self.epsilon[unit], "delta": self.registry.founding.delta}
+                for unit, rho in self.cost.items()
+            },
+            "free": self.free,
+            "guarantee": self.guarantee,
+            "note": NOISE,
+            "signatures_verified": self.verified.signatures,
+            "missing": self.missing,
+            "tables": [
+                {
+                    "question": each.figures.question.digest,
+                    "revision": each.figures.indicator.revision,
+                    "coverage": each.coverage.model_dump(),
+                    "withdrawn": list(each.figures.withdrawn),
+                    "rows": each.rows(),
+                }
+                for each in (self.tables if self.verified.figures else [])
+            ],
+        }
+
+    def __str__(self) -> str:
+        from collegium.show import as_text
+
+        return as_text(self)
+
+    def _unit(self, dataset: str, schema: str) -> str:
+        return self.registry.schemas[schema].datasets[dataset].unit
+
+
+def _numbers(name: str, figure: Figure) -> dict[str, Any]:
+    def number(text: str | None) -> float | None:
+        return None if text is None else float(text)
+
+    return {
+        name: number(figure.value),
+        f"{name}_low": number(figure.low),
+        f"{name}_high": number(figure.high),
+        f"{name}_mark": figure.mark or figure.reason,
+    }

@@ -1,0 +1,142 @@
+"""From SQL to a signed request: what it costs, whom it asks, and the bytes that travel.
+
+Nothing here touches data or the network. The cost is converted once, with the registry's delta, and signed as whole nano-rho for
+each component: that is the charge, and anybody can recompute it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from collegium.accounting import NANO, guarantee_sentence, rho_of, split
+from collegium.errors import Invalid
+from collegium.log.note import Signer
+from collegium.log.statement import statement_id
+from collegium.question import Question
+from collegium.registry import Registered, Registry
+from collegium.sql import compile_sql
+from collegium.statements import Details, Request
+from collegium.view import View
+
+__all__ = ["DEFAULT_VALIDITY", "Ask", "Prepared", "nano_rho", "prepare"]
+
+DEFAULT_VALIDITY = 7 * 86_400  # seconds in which late universities may still answer
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a person wants to ask, not compiled yet. One of `epsilon` and `rho` is the cost of all statements together."""
+
+    statements: Sequence[str]
+    epsilon: str | float | None = None
+    rho: str | float | None = None
+    purpose: str = ""
+    nodes: Sequence[str] | None = None  # None asks all that the statements' facts select
+    max_rows: int | None = None
+    max_groups: int | None = None
+    clips: Mapping[str, tuple[int | str | Decimal, int | str | Decimal]] | None = None
+    validity: int = DEFAULT_VALIDITY
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request ready to be handed in."""
+
+    id: str
+    note: bytes
+    details: bytes
+    request: Request
+    questions: tuple[Question, ...]
+    views: tuple[View, ...]
+    audience: tuple[str, ...]
+    rho: int  # nano-rho of the whole request at each node
+    guarantees: tuple[str, ...]  # one sentence a privacy unit
+
+
+def nano_rho(ask: Ask, delta: str) -> int:
+    """The cost of the whole request in nano-rho. Raises Invalid unless exactly one of epsilon and rho is given."""
+    if (ask.epsilon is None) == (ask.rho is None):
+        remedy = "Give either --epsilon (such as 0.5) or --rho (such as 0.01)."
+        raise Invalid("say what the question may cost", place="cost", remedy=remedy)
+    if ask.epsilon is not None:
+        return rho_of(ask.epsilon, delta)
+    try:
+        nano = Decimal(str(ask.rho)) * NANO
+    except InvalidOperation:
+        nano = Decimal("NaN")
+    if not nano.is_finite() or not 1 <= nano <= 10**15:
+        raise Invalid(f"{ask.rho!r} is no rho", place="rho", remedy="Write a number above 0, such as 0.01.")
+    return int(nano)
+
+
+def prepare(ask: Ask, registry: Registry, signer: Signer, name: str, *, now: float) -> Prepared:
+    """Compiles, prices, addresses and signs. `name` is the researcher's registered name.
+
+    Raises:
+        Invalid: a statement is outside the grammar or the schema, the cost is missing, or no university fits.
+    """
+    if not ask.statements:
+        raise Invalid("there is no statement", place="sql", remedy="Write one SELECT.")
+    total = nano_rho(ask, registry.founding.delta)
+    schema = registry.schema
+    compiled = [
+        compile_sql(statement, schema, rho=rho, max_rows=ask.max_rows, max_groups=ask.max_groups, clips=ask.clips)
+        for statement, rho in zip(ask.statements, split(total, [1] * len(ask.statements)), strict=True)
+    ]
+    if any(each.fact_filter != compiled[0].fact_filter for each in compiled):
+        remedy = "Give all the same condition on facts, or ask them one by one."
+        raise Invalid("the statements of one request ask the same universities", place="sql", remedy=remedy)
+    audience = _audience(ask, compiled[0].fact_filter, registry)
+    details = Details.of(ask.purpose, "\n;\n".join(ask.statements))
+    request = Request(
+        researcher=name,
+        audience=audience,
+        time=int(now),
+        expiry=int(now) + ask.validity,
+        nonce=secrets.token_hex(16),
+        details=details.digest,
+        questions=tuple(each.question.canonical() for each in compiled),
+        views=tuple(each.view.to_json() for each in compiled),
+        registry=registry.view(),
+    )
+    note = request.sign(signer)
+    units: dict[str, int] = {}
+    for each in compiled:
+        unit = schema.datasets[each.question.dataset].unit
+        units[unit] = units.get(unit, 0) + each.question.rho
+    return Prepared(
+        id=statement_id(note),
+        note=note,
+        details=details.to_blob(),
+        request=request,
+        questions=request.questions,
+        views=tuple(each.view for each in compiled),
+        audience=audience,
+        rho=sum(units.values()),
+        guarantees=tuple(
+            guarantee_sentence(
+                rho, registry.founding.delta, schema.units[unit].title.get("en"), schema.units[unit].max_nodes_per_person
+            )
+            for unit, rho in units.items()
+        ),
+    )
+
+
+def _audience(ask: Ask, facts: Mapping[str, frozenset[str]] | None, registry: Registry) -> tuple[str, ...]:
+    """The nodes that the statements' facts select, or the named ones among them."""
+    names = {node.name for node in registry.nodes() if _fits(node, facts)}
+    if ask.nodes is not None:
+        strangers = sorted(set(ask.nodes) - {node.name for node in registry.nodes()})
+        if strangers:
+            raise Invalid(f"there is no node {strangers[0]!r}", place="nodes", remedy="See them with `collegium nodes`.")
+        names &= set(ask.nodes)
+    if not names:
+        raise Invalid("no university fits the question", place="nodes", remedy="See them and their facts with `collegium nodes`.")
+    return tuple(sorted(names))
+
+
+def _fits(node: Registered, wanted: Mapping[str, frozenset[str]] | None) -> bool:
+    return all(node.facts.get(fact) in codes for fact, codes in (wanted or {}).items())

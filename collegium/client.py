@@ -1,0 +1,165 @@
+"""The researcher's federation in Python: `connect()`, `ask()`, `result()`.
+
+import collegium
+
+with collegium.connect() as federation:
+    answer = federation.ask("SELECT COUNT(*) AS graduates FROM graduate WHERE year = 2025", epsilon=0.5)
+    print(answer, answer.guarantee)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collegium.answer import Answer
+from collegium.asking import Ask, Prepared, prepare
+from collegium.bundle import Bundle, verify
+from collegium.connection import Connection
+from collegium.errors import Failed, Invalid, NotReleased, Offline
+from collegium.home import Home, default_home
+from collegium.registry import Registry
+from collegium.schema import Schema
+from collegium.statements import Indicator
+from collegium.v1.federation_pb2 import NodeLine, Progress, RequestLine
+
+__all__ = ["Federation", "connect"]
+
+PATIENCE = 120.0  # seconds; what comes later joins when the result is fetched again
+
+
+def connect(home: Path | str | None = None, *, language: str = "en") -> Federation:
+    """The federation that the folder `home` (default: $COLLEGIUM_HOME or the user's configuration folder) has joined.
+
+    Raises Invalid when it has joined none, Offline when the coordinator cannot be reached.
+    """
+    return Federation(Home(Path(home) if home is not None else default_home()), language=language)
+
+
+class Federation:
+    """One open connection. Use it as a context manager, or close it."""
+
+    def __init__(self, home: Home, *, language: str = "en", clock: Callable[[], float] = time.time) -> None:
+        self._connection = Connection(home, clock=clock)
+        self._clock = clock
+        self.home = home
+        self.language = language
+        self.registry: Registry = self._connection.registry()
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def schema(self) -> Schema:
+        """What can be asked."""
+        return self.registry.schema
+
+    def nodes(self) -> list[NodeLine]:
+        """The universities, their public facts, and whether they are connected."""
+        return self._connection.nodes()
+
+    def requests(self, limit: int = 20) -> list[RequestLine]:
+        """Your requests, newest first."""
+        return self._connection.requests(limit)
+
+    def prepare(self, *statements: str, **settings: Any) -> Prepared:
+        """The signed request for the statements, not sent: its cost, whom it asks, its guarantee. Settings as in `asking.Ask`."""
+        membership = self._connection.membership
+        ask = Ask(statements=statements, **settings)
+        return prepare(ask, self.registry, self._connection.signer, membership.name, now=self._clock())
+
+    def ask(
+        self,
+        *statements: str,
+        epsilon: float | str | None = None,
+        rho: float | str | None = None,
+        purpose: str = "",
+        nodes: Sequence[str] | None = None,
+        min_nodes: int = 0,
+        deadline: float = PATIENCE,
+        on_progress: Callable[[Progress], None] | None = None,
+        **settings: Any,
+    ) -> Answer:
+        """Asks and waits until every university has answered, at most `deadline` seconds. The cost is for all statements together.
+
+        Raises:
+            Invalid: a statement is not understood, with the place and what to write instead. Nothing was asked.
+            NotReleased: fewer than `min_nodes` universities answered; the question goes on, `result(id)` fetches it later.
+            Refused, Offline, Failed, NotVerified: see `collegium.errors`.
+        """
+        prepared = self.prepare(*statements, epsilon=epsilon, rho=rho, purpose=purpose, nodes=nodes, **settings)
+        return self.submit(prepared, min_nodes=min_nodes, deadline=deadline, on_progress=on_progress)
+
+    def submit(
+        self,
+        prepared: Prepared,
+        *,
+        min_nodes: int = 0,
+        deadline: float = PATIENCE,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Answer:
+        """Hands in a prepared request and waits as `ask` does. The same request may be handed in again; it is answered once."""
+        self.hand_in(prepared, deadline=deadline, on_progress=on_progress)
+        return self.result(prepared.id, refresh=False, wait=0.0, min_nodes=min_nodes)
+
+    def hand_in(
+        self, prepared: Prepared, *, deadline: float = PATIENCE, on_progress: Callable[[Progress], None] | None = None
+    ) -> Progress:
+        """Hands in and follows the progress for at most `deadline` seconds; the question goes on when we stop looking."""
+        last = Progress(request_id=prepared.id, asked=len(prepared.audience))
+        seen = False
+        try:
+            for progress in self._connection.ask(prepared.note, prepared.details, timeout=deadline):
+                last, seen = progress, True
+                if on_progress is not None:
+                    on_progress(progress)
+        except Offline:
+            if not seen:  # not even taken
+                raise
+        return last
+
+    def result(self, request: str, *, refresh: bool = True, wait: float = 10.0, min_nodes: int = 0) -> Answer:
+        """The figures of a request as they are now. `request` may be the beginning of an id.
+
+        `refresh` asks the universities that have not answered yet once more, for at most `wait` seconds.
+        """
+        identity = self._complete(request)
+        bundle = Bundle()
+        for part in self._connection.result(identity, refresh=refresh, wait=wait):
+            kind = part.WhichOneof("part")
+            if kind in ("request", "indicator", "decision", "release", "withdrawal", "blob"):
+                bundle.add(kind, bytes(getattr(part, kind)))
+        if not bundle.request:
+            raise Failed("the coordinator sent no request", place=identity[:12], remedy="Fetch the result again.")
+        if any(Indicator.read(note).registry.size > self.registry.size for note in bundle.indicators):
+            self.registry = self._connection.registry()
+        verified = verify(bundle, self.registry)
+        if verified.id != identity:
+            raise Failed("the coordinator sent another request", place=identity[:12], remedy="Fetch the result again.")
+        answer = Answer(verified, bundle, self.registry, self.language)
+        answered = answer.coverage.answered if verified.figures else 0
+        if answered < min_nodes:
+            raise NotReleased(
+                f"{answered} of the {min_nodes} universities you wait for have answered",
+                place=identity[:12],
+                remedy=f"Fetch it later: collegium result {identity[:12]}",
+            )
+        return answer
+
+    def _complete(self, request: str) -> str:
+        """The whole id of a request of yours that begins so."""
+        if len(request) == 64:
+            return request
+        found = [line.request_id for line in self.requests(200) if line.request_id.startswith(request)]
+        if len(found) != 1 or not request:
+            text = "several requests begin so" if found and request else "there is no such request of yours"
+            raise Invalid(text, place="request id", remedy="See them with `collegium requests`.")
+        return found[0]
