@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ollegium/v1/tunnel.proto\x12\x0c\x63ollegium.v1\"\x8c\x02\n\x05\x46rame\x12\n\n\x02id\x18\x01 \x01(\x04\x12\"\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x12.collegium.v1.CallH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12 \n\x03\x65nd\x18\x04 \x01(\x0b\x32\x11.collegium.v1.EndH\x00\x12&\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x14.collegium.v1.CancelH\x00\x12\"\n\x04ping\x18\x06 \x01(\x0b\x32\x12.collegium.v1.PingH\x00\x12\"\n\x04pong\x18\x07 \x01(\x0b\x32\x12.collegium.v1.PongH\x00\x12(\n\x07goodbye\x18\x08 \x01(\x0b\x32\x15.collegium.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"+\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\r\"&\n\x03\x45nd\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x08\n\x06\x43\x61ncel\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\t\n\x07Goodbye2>\n\x06Tunnel\x12\x34\n\x04Open\x12\x13.collegium.v1.Frame\x1a\x13.collegium.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ollegium/v1/tunnel.proto\x12\x0c\x63ollegium.v1\"\x8c\x02\n\x05\x46rame\x12\n\n\x02id\x18\x01 \x01(\x04\x12\"\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x12.collegium.v1.CallH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12 \n\x03\x65nd\x18\x04 \x01(\x0b\x32\x11.collegium.v1.EndH\x00\x12&\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x14.collegium.v1.CancelH\x00\x12\"\n\x04ping\x18\x06 \x01(\x0b\x32\x12.collegium.v1.PingH\x00\x12\"\n\x04pong\x18\x07 \x01(\x0b\x32\x12.collegium.v1.PongH\x00\x12(\n\x07goodbye\x18\x08 \x01(\x0b\x32\x15.collegium.v1.GoodbyeH\x00\x42\x06\n\x04\x62ody\"I\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\r\x12\r\n\x05\x66irst\x18\x03 \x01(\x0c\x12\r\n\x05whole\x18\x04 \x01(\x08\"4\n\x03\x45nd\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\t\x12\x0c\n\x04last\x18\x03 \x01(\x0c\"\x08\n\x06\x43\x61ncel\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\t\n\x07Goodbye2>\n\x06Tunnel\x12\x34\n\x04Open\x12\x13.collegium.v1.Frame\x1a\x13.collegium.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAME']._serialized_start=44
   _globals['_FRAME']._serialized_end=312
   _globals['_CALL']._serialized_start=314
-  _globals['_CALL']._serialized_end=357
-  _globals['_END']._serialized_start=359
-  _globals['_END']._serialized_end=397
-  _globals['_CANCEL']._serialized_start=399
-  _globals['_CANCEL']._serialized_end=407
-  _globals['_PING']._serialized_start=409
-  _globals['_PING']._serialized_end=430
-  _globals['_PONG']._serialized_start=432
-  _globals['_PONG']._serialized_end=453
-  _globals['_GOODBYE']._serialized_start=455
-  _globals['_GOODBYE']._serialized_end=464
-  _globals['_TUNNEL']._serialized_start=466
-  _globals['_TUNNEL']._serialized_end=528
+  _globals['_CALL']._serialized_end=387
+  _globals['_END']._serialized_start=389
+  _globals['_END']._serialized_end=441
+  _globals['_CANCEL']._serialized_start=443
+  _globals['_CANCEL']._serialized_end=451
+  _globals['_PING']._serialized_start=453
+  _globals['_PING']._serialized_end=474
+  _globals['_PONG']._serialized_start=476
+  _globals['_PONG']._serialized_end=497
+  _globals['_GOODBYE']._serialized_start=499
+  _globals['_GOODBYE']._serialized_end=508
+  _globals['_TUNNEL']._serialized_start=510
+  _globals['_TUNNEL']._serialized_end=572
 # @@protoc_insertion_point(module_scope)

@@ -26,20 +26,26 @@ class Frame(_message.Message):
     def __init__(self, id: _Optional[int] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., chunk: _Optional[bytes] = ..., end: _Optional[_Union[End, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("method", "deadline_ms")
+    __slots__ = ("method", "deadline_ms", "first", "whole")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
     method: str
     deadline_ms: int
-    def __init__(self, method: _Optional[str] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    first: bytes
+    whole: bool
+    def __init__(self, method: _Optional[str] = ..., deadline_ms: _Optional[int] = ..., first: _Optional[bytes] = ..., whole: _Optional[bool] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("status", "message")
+    __slots__ = ("status", "details", "last")
     STATUS_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     status: int
-    message: str
-    def __init__(self, status: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    details: str
+    last: bytes
+    def __init__(self, status: _Optional[int] = ..., details: _Optional[str] = ..., last: _Optional[bytes] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ()

@@ -1,0 +1,1 @@
+"""How calls travel: channels, tunnels, and the table from error to status."""
