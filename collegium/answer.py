@@ -76,7 +76,7 @@ class TableView:
         for column in self.figures.view.columns:
             if isinstance(column, FactColumn):
                 code = group.facts.get(column.fact)
-                everyone = "全国" if self.language == "zh" else "all"
+                everyone = "全国" if titles and self.language == "zh" else "all"
                 cells.append(everyone if code is None else self._title(column.fact, code, titles))
             elif isinstance(column, GroupColumn):
                 cells.append(self._title(column.group, of[column.group], titles))

@@ -62,7 +62,8 @@ class CollegiumError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
-        then = f" {self.remedy}" if self.remedy else ""
+        stop = "" if not self.remedy or self.text.endswith((".", "!", "?", ":")) else "."
+        then = f"{stop} {self.remedy}" if self.remedy else ""
         return f"{where}{self.text}{then}"
 
 
