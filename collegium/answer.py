@@ -155,7 +155,7 @@ class Answer:
         return {
             each.node: REASONS.get(each.reason) or public_text(each.reason)
             for figures in self.verified.figures
-            for each in figures.indicator.missing
+            for each in figures.accounts.missing
         }
 
     @property

@@ -91,9 +91,11 @@ def prepare(ask: Ask, registry: Registry, signer: Signer, name: str, *, now: flo
         raise Invalid("the statements of one request ask the same universities", place="sql", remedy=remedy)
     audience = _audience(ask, compiled[0].fact_filter, registry)
     details = Details.of(ask.purpose, "\n;\n".join(ask.statements))
+    facts = {fact: tuple(sorted(codes)) for fact, codes in (compiled[0].fact_filter or {}).items()}
     request = Request(
         researcher=name,
-        audience=audience,
+        audience=None if ask.nodes is None else audience,
+        facts=facts if ask.nodes is None else None,
         time=int(now),
         expiry=int(now) + ask.validity,
         nonce=secrets.token_hex(16),

@@ -19,7 +19,7 @@ from collegium.question import Question
 from collegium.registrar import Registered
 from collegium.registry import Registry
 from collegium.released import Asking, verify_decision, verify_release, verify_withdrawal
-from collegium.statements import Decision, Details, Indicator, Release, Request, UsedRelease, Withdrawal
+from collegium.statements import Accounts, Decision, Details, Indicator, Release, Request, UsedRelease, Withdrawal
 from collegium.table import Table
 from collegium.view import View, check_view
 
@@ -66,6 +66,7 @@ class Figures:
     view: View
     layout: Layout
     indicator: Indicator
+    accounts: Accounts
     table: Table
     decisions: Mapping[str, Decision]  # by node; of this request
     withdrawn: tuple[str, ...]  # nodes whose release is in the figures and was withdrawn since
@@ -175,33 +176,35 @@ def _figures(sources: _Sources, asking: Asking, request: Request, indicator: Ind
         raise NotVerified("the indicator is of another question", place=place)
     if sources.root(size) != indicator.registry.root:
         raise NotVerified("the coordinator used another registry than ours", place=place, remedy="Fetch the registry again.")
-    listed = [each.node for each in indicator.releases] + [each.node for each in indicator.missing]
-    if sorted(listed) != sorted(request.audience):
+    accounts = Accounts.from_blob(sources.bundle.blob(indicator.accounts.sha256, "the account of the nodes"), indicator)
+    listed = [each.node for each in accounts.releases] + [each.node for each in accounts.missing]
+    audience = registry.audience(request)
+    if sorted(listed) != sorted(audience):
         raise NotVerified("the indicator does not account for every node asked", place=place)
     # (4)
     decisions: dict[str, Decision] = {}
     releases: list[NodeRelease] = []
-    for used in indicator.releases:
+    for used in accounts.releases:
         decision, release, payload = sources.released(used, asking, registry.as_of(used.node, size))
         decisions[used.node] = decision
         releases.append(NodeRelease(used.node, payload, tuple(part.scale for part in release.parts)))
     # (5)
-    missing = {each.node: each.reason for each in indicator.missing}
+    missing = {each.node: each.reason for each in accounts.missing}
     table = combine(
-        asking.layout, view, registry.schemas[question.schema_id], releases, asked_nodes(registry, size, request.audience, missing)
+        asking.layout, view, registry.schemas[question.schema_id], releases, asked_nodes(registry, size, audience, missing)
     )
     if hashlib.sha256(table.to_bytes()).hexdigest() != indicator.table.sha256:
         raise NotVerified("the table is not what the releases add up to", place=place, remedy="Keep the bundle: it is evidence.")
     # (6)
     withdrawn = set()
-    for used in indicator.releases:
+    for used in accounts.releases:
         node = registry.as_of(used.node, size)
         for note in sources.bundle.withdrawals:
             if Withdrawal.read(note).release.sha256 == used.sha256:
                 verify_withdrawal(note, node)
                 sources.signatures += 1
                 withdrawn.add(used.node)
-    return Figures(question, view, asking.layout, indicator, table, decisions, tuple(sorted(withdrawn)))
+    return Figures(question, view, asking.layout, indicator, accounts, table, decisions, tuple(sorted(withdrawn)))
 
 
 def asked_nodes(registry: Registry, size: int, audience: Iterable[str], missing: Mapping[str, str]) -> list[AskedNode]:

@@ -178,7 +178,7 @@ def verify(
         _say(json.dumps([{"request": each.id, "signatures": each.signatures, "verified": True} for each in checked]))
         return
     for each in checked:
-        releases = sum(len(figures.indicator.releases) for figures in each.figures)
+        releases = sum(len(figures.accounts.releases) for figures in each.figures)
         _say(f"{each.id[:12]}  {each.signatures} signatures, {releases} releases added again: verified")
 
 

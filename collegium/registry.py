@@ -14,7 +14,7 @@ order and delay entries. Both leave signed traces here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from collegium.body import RegistryView
 from collegium.errors import Invalid, NotVerified, Refused
@@ -25,6 +25,7 @@ from collegium.log.note import Verifier, encode_base64
 from collegium.registrar import Founding, Invited, Registered, State
 from collegium.registration import Federation
 from collegium.schema import Schema
+from collegium.statements import Request
 
 __all__ = ["Invited", "Registered", "Registry"]
 
@@ -170,6 +171,24 @@ class Registry:
             raise Refused(f"{name!r} was not registered", by="identity", reason="identity", remedy="Fetch the registry again.")
         return known[-1]
 
+    def nodes_at(self, size: int) -> list[Registered]:
+        """Nodes registered and not revoked when the registry had `size` entries, sorted by name."""
+        found = [[each for each in history if each.index < size] for _, history in sorted(self._state.parties.items())]
+        newest = [history[-1] for history in found if history]
+        return [each for each in newest if each.role == "node" and (each.ended is None or each.ended >= size)]
+
+    def audience(self, request: Request) -> tuple[str, ...]:
+        """The nodes that a request asks, sorted by name."""
+        if request.facts is None:
+            return request.audience or ()
+        return tuple(node.name for node in self.nodes_at(request.registry.size) if _selected(node, request.facts))
+
+    def asks(self, request: Request, name: str) -> bool:
+        """Whether a request asks this node; needs only the node's own registration, not all that the request's view holds."""
+        if request.facts is None:
+            return name in (request.audience or ())
+        return _selected(self.as_of(name, request.registry.size), request.facts)
+
     def parties(self) -> list[Registered]:
         """The newest registration of every name, revoked ones too, sorted by name."""
         return [history[-1] for _, history in sorted(self._state.parties.items())]
@@ -209,6 +228,10 @@ class Registry:
             if leaf_hash(ours) != leaf_hash(theirs):
                 raise NotVerified("the registry shows another entry than before", place=f"registry entry {index}")
         return sent[overlap:]
+
+
+def _selected(node: Registered, facts: Mapping[str, Sequence[str]]) -> bool:
+    return all(node.facts.get(fact) in codes for fact, codes in facts.items())
 
 
 def _check_head(checkpoint: bytes, state: State) -> None:

@@ -37,6 +37,7 @@ from collegium.registration import Federation, Invitation, Party, Revocation, Sc
 from collegium.view import View, check_view
 
 __all__ = [
+    "Accounts",
     "Blob",
     "Body",
     "Coverage",
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 MAX_QUESTIONS = 64
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MAX_AUDIENCE = 10_000
 
 Scale = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,3})?$")]  # repr of a float above 0
@@ -83,7 +85,10 @@ WireQuestion = Annotated[Question, BeforeValidator(_to_question), PlainSerialize
 
 
 class Request(Body):
-    """One or more questions of a researcher to the nodes of `audience`. Its id is the digest of its text.
+    """One or more questions of a researcher. Its id is the digest of its text.
+
+    It asks the nodes named in `audience`, or, with `facts` instead, all nodes of the registry that it names which have one of the
+    given codes of every given fact ({} asks them all): a country's names would not fit into an entry.
 
     `details` names the blob with purpose and salt (`Details`), kept apart because it may have to be erased. `views` say how
     the coordinator turns components into measures; a node checks them as it checks all that is signed, and answers without them.
@@ -92,7 +97,8 @@ class Request(Body):
     kind = "request"
 
     researcher: Name
-    audience: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=MAX_AUDIENCE)]
+    audience: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=MAX_AUDIENCE)] | None = None
+    facts: dict[FieldName, Annotated[tuple[Code, ...], Field(strict=False, min_length=1, max_length=500)]] | None = None
     time: Seconds
     expiry: Seconds
     nonce: Hex32
@@ -103,9 +109,13 @@ class Request(Body):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if list(self.audience) != sorted(set(self.audience)):
+        if (self.audience is None) == (self.facts is None):
+            raise ValueError("a request names its audience or the facts that select it, and not both")
+        if self.audience is not None and list(self.audience) != sorted(set(self.audience)):
             raise ValueError("the audience is sorted and names every node once")
-        if RESERVED & {self.researcher, *self.audience}:
+        if any(list(codes) != sorted(set(codes)) for codes in (self.facts or {}).values()):
+            raise ValueError("the codes of a fact are sorted and stand once")
+        if RESERVED & {self.researcher, *(self.audience or ())}:
             raise ValueError("a reserved name is no party")
         if len(self.views) != len(self.questions):
             raise ValueError("every question has one view")
@@ -249,6 +259,38 @@ class Missing(Closed):
     reason: Reason
 
 
+class Accounts(Closed):
+    """Every node asked, once: in the sum with its release, or missing with a reason. Kept beside the indicator, by its digest."""
+
+    releases: Annotated[tuple[UsedRelease, ...], _relaxed]
+    missing: Annotated[tuple[Missing, ...], _relaxed]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        used = [release.node for release in self.releases]
+        missing = [each.node for each in self.missing]
+        if used != sorted(set(used)) or missing != sorted(set(missing)) or set(used) & set(missing):
+            raise ValueError("releases and missing nodes are sorted, and name every node once")
+        return self
+
+    def to_blob(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json"), place="accounts")
+
+    @classmethod
+    def from_blob(cls, blob: bytes, indicator: Indicator) -> Accounts:
+        """The accounts that an indicator names. Raises Invalid unless they are those, and its coverage is theirs."""
+        if len(blob) != indicator.accounts.size or hashlib.sha256(blob).hexdigest() != indicator.accounts.sha256:
+            raise Invalid("these are not the accounts that the indicator names", place="accounts")
+        try:
+            accounts = cls.model_validate(parse_canonical(blob, place="accounts"))
+        except ValidationError as error:
+            raise first_mistake(error, "accounts") from None
+        coverage, used = indicator.coverage, len(accounts.releases)
+        if accounts.to_blob() != blob or (coverage.answered, coverage.asked) != (used, used + len(accounts.missing)):
+            raise Invalid("the coverage is not that of the accounts", place="accounts")
+        return accounts
+
+
 class Coverage(Closed):
     """Nodes asked and answered, and the same as known enrolment where the registry knows it."""
 
@@ -259,7 +301,10 @@ class Coverage(Closed):
 
 
 class Indicator(Body):
-    """The national figure of question `number`: every node asked is used or missing with a reason. A later revision replaces it."""
+    """The national figure of question `number`. `accounts` names the blob that says which nodes are in it (`Accounts`).
+
+    A later revision replaces an earlier one.
+    """
 
     kind = "indicator"
 
@@ -270,20 +315,9 @@ class Indicator(Body):
     number: Count
     question: Hex64
     revision: Count
-    releases: Annotated[tuple[UsedRelease, ...], _relaxed]
-    missing: Annotated[tuple[Missing, ...], _relaxed]
+    accounts: Blob
     coverage: Coverage
     table: Blob
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        used = [release.node for release in self.releases]
-        missing = [each.node for each in self.missing]
-        if used != sorted(set(used)) or missing != sorted(set(missing)) or set(used) & set(missing):
-            raise ValueError("releases and missing nodes are sorted, and name every node once")
-        if self.coverage.answered != len(used) or self.coverage.asked != len(used) + len(missing):
-            raise ValueError("the coverage is not that of the releases and missing nodes listed")
-        return self
 
 
 class Withdrawal(Body):

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from collegium.body import Body
 from collegium.errors import Invalid, NotVerified
 from collegium.log.note import Signer
-from collegium.log.statement import sign_statement
+from collegium.log.statement import canonical_json, sign_statement
 from collegium.statements import (
+    Accounts,
     Decision,
     Details,
     Federation,
@@ -78,6 +79,20 @@ BODIES: dict[str, tuple[type[Body], dict[str, Any]]] = {
             "registry": FRAME["registry"],
         },
     ),
+    "selected": (
+        Request,
+        {
+            "researcher": "rita",
+            "facts": {"province": ["11", "31"]},
+            "time": 10,
+            "expiry": 20,
+            "nonce": "0123456789abcdef" * 2,
+            "details": H,
+            "questions": [QUESTION],
+            "views": [VIEW],
+            "registry": FRAME["registry"],
+        },
+    ),
     "charge": (Decision, CHARGE),
     "reuse": (
         Decision,
@@ -103,8 +118,7 @@ BODIES: dict[str, tuple[type[Body], dict[str, Any]]] = {
         | {
             "question": H,
             "revision": 0,
-            "releases": [{"node": "alpha", "sha256": H}, {"node": "gamma", "sha256": H}],
-            "missing": [{"node": "beta", "reason": "offline"}],
+            "accounts": {"sha256": H, "size": 200},
             "coverage": {"asked": 3, "answered": 2, "enrolment": 10, "enrolment_asked": 15},
             "table": {"sha256": H, "size": 100},
         },
@@ -266,11 +280,9 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "scale that is no number": ("release", {"parts": [{"cells": 3, "scale": "nan"}, {"cells": 1, "scale": "1"}]}),
     "negative scale": ("release", {"parts": [{"cells": 3, "scale": "-1.0"}, {"cells": 1, "scale": "1"}]}),
     "no cells": ("release", {"parts": [{"cells": 0, "scale": "1.0"}, {"cells": 4, "scale": "1"}]}),
-    "a release used twice": ("indicator", {"releases": [{"node": "alpha", "sha256": H}] * 2}),
-    "releases unsorted": ("indicator", {"releases": [{"node": "gamma", "sha256": H}, {"node": "alpha", "sha256": H}]}),
-    "used and missing": ("indicator", {"missing": [{"node": "alpha", "reason": "offline"}]}),
-    "a node dropped silently": ("indicator", {"missing": []}),
-    "coverage overstated": ("indicator", {"coverage": {"asked": 3, "answered": 3}}),
+    "audience and facts": ("request", {"facts": {}}),
+    "facts out of order": ("selected", {"facts": {"province": ["31", "11"]}}),
+    "a fact without codes": ("selected", {"facts": {"province": []}}),
     "root in another spelling": ("policy", {"registry": {"size": 6, "root": ROOT[:-1]}}),
     "not replacing": ("invitation", {"replaces": False}),
     "role of an authority": ("invitation", {"role": "coordinator"}),
@@ -347,3 +359,39 @@ def test_details_are_bound_to_the_request_by_their_digest() -> None:
 def test_details_that_are_none_are_invalid(blob: bytes) -> None:
     with pytest.raises(Invalid):
         Details.from_blob(blob, hashlib.sha256(blob).hexdigest())
+
+
+ACCOUNTS: dict[str, Any] = {
+    "releases": [{"node": "alpha", "sha256": H}, {"node": "gamma", "sha256": H}],
+    "missing": [{"node": "beta", "reason": "offline"}],
+}
+
+
+def indicator_of(blob: bytes, **coverage: int) -> Indicator:
+    body = BODIES["indicator"][1] | {"accounts": {"sha256": hashlib.sha256(blob).hexdigest(), "size": len(blob)}}
+    return Indicator.from_body(body | {"coverage": {"asked": 3, "answered": 2} | coverage})
+
+
+def test_accounts_are_those_that_the_indicator_names() -> None:
+    blob = canonical_json(ACCOUNTS)
+    assert [each.node for each in Accounts.from_blob(blob, indicator_of(blob)).releases] == ["alpha", "gamma"]
+    with pytest.raises(Invalid):
+        Accounts.from_blob(blob.replace(b"gamma", b"delta"), indicator_of(blob))
+
+
+@pytest.mark.parametrize(
+    ("changes", "coverage"),
+    [
+        ({"releases": [{"node": "alpha", "sha256": H}] * 2}, {}),
+        ({"releases": ACCOUNTS["releases"][::-1]}, {}),
+        ({"missing": [{"node": "alpha", "reason": "offline"}]}, {}),
+        ({"missing": []}, {}),
+        ({}, {"answered": 3}),
+        ({"more": 1}, {}),
+    ],
+    ids=["used twice", "unsorted", "used and missing", "dropped silently", "coverage overstated", "unknown part"],
+)
+def test_accounts_that_contradict_themselves_are_refused(changes: dict[str, Any], coverage: dict[str, int]) -> None:
+    blob = canonical_json(ACCOUNTS | changes)
+    with pytest.raises(Invalid):
+        Accounts.from_blob(blob, indicator_of(blob, **coverage))

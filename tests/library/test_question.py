@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collegium.errors import Invalid
-from collegium.question import And, Bounds, Component, GroupKey, In, Not, Or, Predicate, Question, Range, Unknown, canonical_predicate
+from collegium.question import (
+    And,
+    Bounds,
+    Component,
+    GroupKey,
+    In,
+    Not,
+    Or,
+    Predicate,
+    Question,
+    Range,
+    Unknown,
+    canonical_predicate,
+)
 
 leaves = st.one_of(
     st.builds(In, column=st.just("sex"), values=st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple)),
