@@ -1,0 +1,55 @@
+"""Fetch the registry from the coordinator when nobody pushes it: after joining, and before a steward allows somebody new."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+
+from collegium.transport.channels import TlsFiles, client_channel
+from collegium.transport.status import from_rpc
+from collegium.v1.federation_pb2 import RegistryRequest
+from collegium.v1.federation_pb2_grpc import FederationStub
+from collegium_node.home import Home, Membership, Node
+
+__all__ = ["coordinator_channel", "fetch_registry", "tls_of"]
+
+TIMEOUT = 30.0  # seconds for one page
+
+
+def tls_of(home: Home, membership: Membership) -> TlsFiles:
+    """This node's TLS files as they are on disk now: a renewed certificate is taken up by the next connection."""
+    chain, key = home.keys.tls()
+    return TlsFiles(ca=membership.ca.encode(), chain=chain, key=key)
+
+
+def coordinator_channel(home: Home, membership: Membership, proxy: str) -> grpc.aio.Channel:
+    """A new channel to the coordinator's main port."""
+    files = tls_of(home, membership)
+    return client_channel(membership.service, ca=files.ca, server="coordinator", me=files, proxy=proxy)
+
+
+def fetch_registry(node: Node, proxy: str = "") -> int:
+    """Ask the coordinator for all registry entries this node lacks, and verify each. The size known afterwards.
+
+    Raises Offline when the coordinator cannot be reached, NotVerified when what it sends does not verify.
+    """
+    return asyncio.run(_fetch(node, proxy))
+
+
+async def _fetch(node: Node, proxy: str) -> int:
+    entries: list[bytes] = []
+    first = node.members.registry.size
+    channel = coordinator_channel(node.home, node.membership, proxy)
+    try:
+        while True:
+            try:
+                page = await FederationStub(channel).Registry(RegistryRequest(first=first + len(entries)), timeout=TIMEOUT)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(error, place=node.membership.service) from None
+            entries.extend(page.entries)
+            # A page may end before the checkpoint's size, so the whole is verified at once when it is complete.
+            if not page.more or not page.entries:
+                return node.members.learn(first, entries, page.checkpoint)
+    finally:
+        await channel.close()

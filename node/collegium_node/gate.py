@@ -1,0 +1,134 @@
+"""The gate: whatever leaves a node is built here, and only from what is signed or public.
+
+The inventory of everything that can leave:
+
+    a decision          signed; verdict, reason key, charge, public names                constant or public
+    a release           signed; scales and sizes that follow from the question           noised (its payload), else public
+    a withdrawal        signed; names a release and gives the steward's reason           public
+    a reason            a key of collegium.errors.PUBLIC_TEXTS                           constant
+    a status            name, version, schema, ids and names the steward made public     public
+
+No other module of the node makes a reply message. The gate takes no tally, no frame, no exception text: there is no argument
+through which a row, a cell or a true count could pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotReleased, NotVerified, Offline, Refused, public_text
+from collegium.log.statement import statement_id
+from collegium.statements import Decision, Policy, Release, Withdrawal
+from collegium.v1.node_pb2 import AnswerReply, LearnReply, NodeStatus, QuestionAnswer
+
+__all__ = ["SignedDecision", "SignedRelease", "failed", "learnt", "public_error", "refused_or_held", "released", "reply", "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDecision:
+    """A decision as it stands in the node's log."""
+
+    index: int
+    note: bytes
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRelease:
+    """A release as it stands in the node's log, its payload, and the withdrawals that name it."""
+
+    index: int
+    note: bytes
+    payload: bytes
+    withdrawals: tuple[bytes, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return statement_id(self.note)
+
+
+def released(decision: SignedDecision, release: SignedRelease) -> QuestionAnswer:
+    """A stored release with the decision that pays for it or names it as a reuse.
+
+    1. Both are statements of their kind, and the decision charges or reuses. 2. The payload is the one the release signs.
+    3. Every withdrawal names this release. A breach is a fault of this program and ends in a plain failure.
+    """
+    # (1)
+    if decision.verdict not in ("charge", "reuse"):
+        raise AssertionError("a release needs a charge or a reuse")
+    Decision.read(decision.note)
+    body = Release.read(release.note)
+    # (2)
+    if (hashlib.sha256(release.payload).hexdigest(), len(release.payload)) != (body.payload.sha256, body.payload.size):
+        raise AssertionError("the payload is not the one that was signed")
+    # (3)
+    for note in release.withdrawals:
+        if Withdrawal.read(note).release.index != release.index:
+            raise AssertionError("a withdrawal of another release")
+    return QuestionAnswer(
+        verdict=QuestionAnswer.RELEASED,
+        decision=decision.note,
+        release=release.note,
+        payload=release.payload,
+        withdrawals=release.withdrawals,
+    )
+
+
+def refused_or_held(decision: SignedDecision) -> QuestionAnswer:
+    """A refusal, or a question that waits for the steward."""
+    Decision.read(decision.note)
+    verdict = {"refuse": QuestionAnswer.REFUSED, "hold": QuestionAnswer.HELD}[decision.verdict]
+    return QuestionAnswer(verdict=verdict, reason=_public(decision.reason), decision=decision.note)
+
+
+def failed(reason: str, decision: SignedDecision | None = None) -> QuestionAnswer:
+    """A question this node could not finish; its charge, if there was one, stays and is named by the decision."""
+    return QuestionAnswer(verdict=QuestionAnswer.FAILED, reason=_public(reason), decision=decision.note if decision else b"")
+
+
+def reply(answers: Sequence[QuestionAnswer]) -> AnswerReply:
+    """The answers in the order of the request's questions."""
+    return AnswerReply(answers=answers)
+
+
+def status(
+    *, name: str, version: str, registry_size: int, schema: str, datasets: Sequence[str], snapshot: str, policy: bytes
+) -> NodeStatus:
+    """Who this is. Names of datasets and the snapshot's random id are in the signed policy too: the steward made them public."""
+    if policy:
+        Policy.read(policy)
+    return NodeStatus(
+        name=name,
+        version=version,
+        registry_size=registry_size,
+        schema=schema,
+        datasets=sorted(datasets),
+        snapshot=snapshot,
+        policy=policy,
+    )
+
+
+def learnt(registry_size: int) -> LearnReply:
+    """How much of the registry this node has verified."""
+    return LearnReply(registry_size=registry_size)
+
+
+def public_error(error: BaseException) -> CollegiumError:
+    """The error that may leave for any error inside: its kind, a reason of the public table, and that table's text. No more."""
+    reason = error.reason if isinstance(error, CollegiumError) and error.reason in PUBLIC_TEXTS else "failed"
+    if isinstance(error, Refused):
+        return Refused(public_text(reason), by=error.by, reason=reason)
+    kind = next((kind for kind in _PLAIN if type(error) is kind), Failed)
+    return kind(public_text(reason), reason=reason)
+
+
+_PLAIN: tuple[type[CollegiumError], ...] = (Invalid, NotVerified, NotReleased, Offline, Failed)
+
+
+def _public(reason: str) -> str:
+    if reason not in PUBLIC_TEXTS:
+        raise AssertionError("a reason is a key of the public table")
+    return reason

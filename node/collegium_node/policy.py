@@ -1,0 +1,108 @@
+"""The steward's policy: who may ask about what, at what cost, and what waits for a person. Default: nothing is answered.
+
+The policy in force is the newest signed policy statement in the node's log, never the file: `policy.toml` is what the steward
+edits, and it takes effect when it has been signed. Researchers are named together with their *key*: somebody who is later
+registered under the same name with another key is not allowed. Rules are read from the top; the first that fits decides.
+
+A verdict depends on the policy and on the request alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from collegium.errors import Invalid
+from collegium_node.ledger import Budget, Limits
+
+__all__ = ["NOTHING", "BudgetLine", "Policy", "Rule", "Verdict"]
+
+NanoRho = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(_Closed):
+    """One line of the policy. `datasets` of ("*",) is every dataset served. `purpose` must occur in the purpose, in any case."""
+
+    researcher: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+    key: str
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]
+    mode: Literal["allow", "hold"] = "allow"
+    purpose: str = ""
+
+    def fits(self, researcher: str, key: str, dataset: str, purpose: str) -> bool:
+        return (
+            (self.researcher, self.key) == (researcher, key)
+            and (dataset in self.datasets or self.datasets == ("*",))
+            and self.purpose.casefold() in purpose.casefold()
+        )
+
+
+class BudgetLine(_Closed):
+    """What may be spent on one privacy unit, nano-rho: `rho` in each calendar period (UTC), `lifetime` ever."""
+
+    period: Literal["year", "quarter", "month"]
+    rho: NanoRho
+    lifetime: NanoRho
+
+
+class Limit(_Closed):
+    """Sub-limits under the budgets, nano-rho in each period of the dataset's privacy unit."""
+
+    dataset: dict[str, NanoRho] = {}
+    researcher: dict[str, NanoRho] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`allow`, `hold` or `refuse`; `reason` is a key of collegium.errors.PUBLIC_TEXTS, empty for allow."""
+
+    word: Literal["allow", "hold", "refuse"]
+    reason: str = ""
+
+
+class Policy(_Closed):
+    """All of a steward's rules. `largest_question`: the most one question may cost, nano-rho; None leaves it to the budgets."""
+
+    budget: dict[str, BudgetLine] = {}
+    limits: Limit = Limit()
+    largest_question: NanoRho | None = None
+    allow: tuple[Rule, ...] = ()
+
+    def verdict(self, *, researcher: str, key: str, dataset: str, purpose: str, rho: int) -> Verdict:
+        """What the policy says to one question, before any budget is looked at."""
+        rule = next((rule for rule in self.allow if rule.fits(researcher, key, dataset, purpose)), None)
+        if rule is None:
+            return Verdict("refuse", "not-allowed")
+        if self.largest_question is not None and rho > self.largest_question:
+            return Verdict("refuse", "too-costly")
+        return Verdict("hold", "held") if rule.mode == "hold" else Verdict("allow")
+
+    @property
+    def figures(self) -> Limits:
+        """The budgets and limits as the ledger wants them."""
+        budgets = {unit: Budget(line.period, line.rho, line.lifetime) for unit, line in self.budget.items()}
+        return Limits(budgets, self.limits.dataset, self.limits.researcher)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain tree that is signed."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_json(cls, tree: Any, *, place: str = "policy") -> Policy:
+        """A policy from its signed tree; raises Invalid with the place of the first mistake."""
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in detail["loc"])
+            raise Invalid(detail["msg"], place=f"{place}: {where}", remedy="Correct it there.") from None
+
+
+NOTHING = Policy()
+"""The policy of a node whose steward has said nothing yet: every question is refused."""

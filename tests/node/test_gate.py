@@ -1,0 +1,97 @@
+"""The one gate: nothing passes that is not signed, stored or of the public table."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from onenode import OneNode, federation, question
+
+import collegium_node
+from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotVerified, Offline, Refused, public_text
+from collegium.v1.node_pb2 import QuestionAnswer
+from collegium_node import decisions, gate
+from collegium_node.gate import SignedDecision, SignedRelease
+
+SECRET = "row 17: 张三, 13800138000"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[OneNode, SignedDecision, SignedRelease]:
+    one, researcher = federation(tmp_path)
+    one.allow(researcher)
+    one.answer(researcher.ask(question()))
+    with one.node.store.read() as db:
+        (index,) = db.execute("SELECT decision FROM charges").fetchone()
+        decision = decisions.at(db, index)
+        from collegium_node import ledger
+
+        row = ledger.find(db, question().digest, "00000000000000a1")
+    assert row is not None
+    release = decisions.release_of(one.node.journal, row)
+    assert release is not None
+    return one, decision, release
+
+
+def test_a_stored_release_passes(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
+    _, decision, release = stored
+    answer = gate.released(decision, release)
+    assert (answer.verdict, answer.payload) == (QuestionAnswer.RELEASED, release.payload)
+
+
+def test_what_was_not_signed_does_not_pass(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
+    _, decision, release = stored
+    wrong = [
+        (decision, replace(release, payload=b"\0" * len(release.payload))),
+        (decision, replace(release, payload=release.payload + b"\0" * 8)),
+        (decision, replace(release, note=decision.note)),
+        (decision, replace(release, withdrawals=(release.note,))),
+        (replace(decision, note=release.note), release),
+        (replace(decision, verdict="refuse"), release),
+        (replace(decision, verdict="hold"), release),
+    ]
+    for each in wrong:
+        with pytest.raises((AssertionError, CollegiumError)):
+            gate.released(*each)
+
+
+def test_a_reason_is_a_key_of_the_public_table(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
+    _, decision, _ = stored
+    with pytest.raises(AssertionError):
+        gate.failed(SECRET)
+    with pytest.raises(AssertionError):
+        gate.refused_or_held(replace(decision, verdict="refuse", reason=SECRET))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(SECRET),
+        Failed(SECRET, place=SECRET, remedy=SECRET, reason=SECRET),
+        Failed(SECRET, place=SECRET, remedy=SECRET, reason="snapshot-gone"),
+        Invalid(SECRET, place=SECRET, remedy=SECRET, reason="malformed"),
+        NotVerified(SECRET, place=SECRET, reason="identity"),
+        Refused(SECRET, by="policy", place=SECRET, remedy=SECRET, reason="not-allowed"),
+        Offline(SECRET, place=SECRET),
+    ],
+)
+def test_of_an_error_only_kind_and_reason_leave(error: Exception) -> None:
+    public = gate.public_error(error)
+    assert SECRET not in repr(vars(public)) + str(public)
+    assert public.reason in PUBLIC_TEXTS
+    assert public.text == public_text(public.reason)
+    if isinstance(error, CollegiumError):
+        assert type(public) is type(error)
+
+
+def test_no_other_module_makes_a_reply() -> None:
+    """By text: no file of the node but the gate constructs a reply message."""
+    folder = Path(inspect.getfile(collegium_node)).parent
+    for path in folder.rglob("*.py"):
+        if path.name == "gate.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        for message in ("AnswerReply(", "QuestionAnswer(", "NodeStatus(", "LearnReply("):
+            assert message not in text, f"{path.name} makes {message}"
