@@ -1,0 +1,1 @@
+"""The coordinator: what the ministry runs. It adds signed, noisy answers and never sees a row."""

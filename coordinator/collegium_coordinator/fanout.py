@@ -1,0 +1,252 @@
+"""From one logged request to every node's verified answer.
+
+A request runs by itself: the researcher may hang up, and the coordinator may stop and start again. Each node is asked in its own
+task with its own deadline, so one that fails, stalls or lies never touches its siblings. A node that was missing or held is asked
+again when it reconnects, now and then while the request is valid, and when the researcher asks for the result again. Asking twice
+is safe: a node gives the same release for the same request, at no second charge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from collegium.errors import PUBLIC_TEXTS, CollegiumError, Invalid, Offline, Refused
+from collegium.v1.node_pb2 import AnswerRequest
+from collegium_coordinator.answers import AnswerWriter
+from collegium_coordinator.asked import Asked, parse_request
+from collegium_coordinator.config import Asking
+from collegium_coordinator.jobs import Job
+from collegium_coordinator.nodes import Nodes
+from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.store import Store, append_entry, put_blob
+from collegium_coordinator.verify import RELEASED, Outcome, failed, verify_reply
+
+__all__ = ["Fanout"]
+
+log = logging.getLogger("collegium.coordinator.fanout")
+
+KEPT_JOBS = 256  # finished jobs kept parsed in memory; older ones are read again when asked for
+
+
+class Fanout:
+    """All questions under way."""
+
+    def __init__(self, store: Store, registry: RegistryLog, nodes: Nodes, *, asking: Asking, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._registry = registry
+        self._nodes = nodes
+        self._asking = asking
+        self._clock = clock
+        self._started = clock()
+        self._writer = AnswerWriter(store, clock=clock)
+        self._slots = asyncio.Semaphore(asking.parallel_calls)
+        self._jobs: dict[str, Job] = {}
+        self.closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- life ------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the writer, go on with what a former run left unfinished, and ask again now and then."""
+        self._spawn(self._writer.run())
+        for (request,) in self._store.rows("SELECT id FROM requests WHERE done = 0"):
+            try:
+                job = self.job(str(request))
+            except CollegiumError as error:  # a request that this version cannot read any more must not stop the others
+                log.error("request %s cannot be resumed: %s", request, error)
+                continue
+            # Nodes need a moment to come back after our own restart; the old deadline may lie in the past.
+            job.deadline = max(job.deadline, self._started + self._asking.reconnect_seconds)
+            self._spawn(self._run(job))
+        self._spawn(self._sweep())
+
+    async def close(self) -> None:
+        """Stop, and wake those who wait. What is unfinished is gone on with at the next start."""
+        self.closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for job in self._jobs.values():
+            job.wake()
+
+    # -- requests --------------------------------------------------------------------------------------------------------------
+
+    async def accept(self, asked: Asked, purpose: str) -> Job:
+        """Log a checked request and start it. The same request again joins the one under way (id = digest of the note's text)."""
+        if self._store.row("SELECT 1 FROM requests WHERE id = ?", (asked.id,)) is None:
+            await asyncio.to_thread(self._log_request, asked, purpose)
+            # Crash here: the request is logged and no node was asked; the next start asks them.
+        known = asked.id in self._jobs
+        job = self.job(asked.id)
+        if not known and not job.done:
+            self._spawn(self._run(job))
+        return job
+
+    def job(self, request: str) -> Job:
+        """A request by its id, from memory or the store. Raises Invalid when there is none."""
+        job = self._jobs.get(request)
+        if job is None:
+            job = self._load(request)
+            self._jobs[request] = job
+            self._drop_finished()
+        return job
+
+    def ask_again(self, job: Job, nodes: Iterable[str]) -> list[asyncio.Task[None]]:
+        """Ask these nodes again unless they are being asked, while the request is valid. The tasks that will have their answers."""
+        if self._clock() >= job.asked.body.expiry or not self._may_ask(job):
+            return [job.running[node] for node in nodes if node in job.running]
+        until = self._clock() + self._asking.deadline_seconds
+        return [self._ask(job, node, until) for node in nodes]
+
+    def refresh(self, job: Job) -> None:
+        """Ask again whoever may have something new: all who have not released, and the others for withdrawals after a while."""
+        now = self._clock()
+        connected = [node for node in job.asked.audience if self._nodes.connected(node)]
+        stale = now - self._asking.again_seconds
+        self.ask_again(job, [n for n in connected if job.state_of(n) != RELEASED or job.heard.get(n, 0.0) < stale])
+
+    def node_ready(self, node: str) -> None:
+        """A node has connected: it is asked everything it still owes to valid requests."""
+        self._spawn(self._catch_up(node))
+
+    # -- inside ----------------------------------------------------------------------------------------------------------------
+
+    def _log_request(self, asked: Asked, purpose: str) -> None:
+        with self._store.transaction() as db:
+            if db.execute("SELECT 1 FROM requests WHERE id = ?", (asked.id,)).fetchone() is not None:
+                return
+            entry = append_entry(db, "request", asked.id, asked.note)
+            details = put_blob(db, asked.details)
+            body = asked.body
+            db.execute(
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (asked.id, entry, body.researcher, body.time, body.expiry, self._clock(), details, purpose),
+            )
+
+    def _load(self, request: str) -> Job:
+        row = self._store.row("SELECT entry, received, details, done FROM requests WHERE id = ?", (request,))
+        if row is None:
+            raise Invalid("there is no such request", place="request id", remedy="See yours with `collegium requests`.")
+        entry, received, details, done = row
+        asked = parse_request(self._store.entry(entry), self._store.blob(details) or b"", self._registry)
+        job = Job(asked, deadline=received + self._asking.deadline_seconds, done=bool(done))
+        answers: dict[str, list[tuple[int, str]]] = {}
+        for node, number, verdict, time in self._store.rows(
+            "SELECT node, number, verdict, time FROM answers WHERE request = ?", (request,)
+        ):
+            answers.setdefault(node, []).append((number, verdict))
+            job.heard[node] = time
+        for node, verdicts in answers.items():
+            job.apply(node, verdicts)
+        return job
+
+    async def _run(self, job: Job) -> None:
+        """Ask everybody who has no stored outcome, and close the first round."""
+        tasks = [self._ask(job, node, job.deadline) for node in job.never_asked()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        job.over.set()
+        job.wake()
+        # Crash before the mark: the next start finds every outcome stored, asks nobody, and marks it.
+        await asyncio.to_thread(self._mark_done, job.id)
+
+    def _mark_done(self, request: str) -> None:
+        with self._store.transaction() as db:
+            db.execute("UPDATE requests SET done = 1 WHERE id = ?", (request,))
+
+    def _ask(self, job: Job, node: str, until: float) -> asyncio.Task[None]:
+        """The task that asks one node; the one under way if there is one."""
+        task = job.running.get(node)
+        if task is None:
+            task = self._spawn(self._ask_node(job, node, until))
+            job.running[node] = task
+            task.add_done_callback(lambda _: job.finished(node))
+        return task
+
+    async def _ask_node(self, job: Job, node: str, until: float) -> None:
+        asked = job.asked
+        try:
+            async with asyncio.timeout(max(0.05, until - self._clock())):
+                outcomes = await self._call(asked, node, until)
+        except TimeoutError:
+            outcomes = failed(len(asked.questions), "deadline")
+        except Offline:
+            late = self._clock() >= until - 0.05
+            outcomes = failed(len(asked.questions), "deadline" if late and self._nodes.connected(node) else "offline")
+        except CollegiumError as error:
+            log.warning("request %s: node %s answered with an error: %s", asked.id[:12], node, error)
+            outcomes = failed(len(asked.questions), error.reason if error.reason in PUBLIC_TEXTS else "failed")
+        except Exception:
+            log.exception("request %s: asking node %s broke", asked.id[:12], node)
+            outcomes = failed(len(asked.questions), "failed")
+        bad = [outcome.number for outcome in outcomes if outcome.reason == "bad-answer"]
+        if bad:
+            log.warning("request %s: the answer of node %s does not verify (questions %s)", asked.id[:12], node, bad)
+        try:
+            await self._writer.put(asked, node, outcomes)
+        except CollegiumError:
+            return  # logged by the writer; the node stays missing and is asked again
+        job.heard[node] = self._clock()
+        job.apply(node, [(outcome.number, outcome.verdict) for outcome in outcomes])
+
+    async def _call(self, asked: Asked, node: str, until: float) -> tuple[Outcome, ...]:
+        """One node's verified outcomes."""
+        if not self._nodes.connected(node) and self._nodes.expected(node):
+            await self._nodes.wait_for(node, min(until, self._started + self._asking.reconnect_seconds))
+        try:
+            party = self._registry.registry.party(node)
+        except Refused:
+            raise Offline(f"the node {node} is revoked") from None
+        async with self._slots:
+            request = AnswerRequest(request=asked.note, details=asked.details)
+            reply = await self._nodes.answer(node, request, timeout=max(0.05, until - self._clock()))
+        return verify_reply(reply, asked.questions, party, self._registry.root_at)
+
+    async def _catch_up(self, node: str) -> None:
+        owed = self._store.rows(
+            "SELECT DISTINCT r.id FROM requests r JOIN answers a ON a.request = r.id"
+            " WHERE r.expiry > ? AND a.node = ? AND a.verdict IN ('failed', 'held')",
+            (self._clock(), node),
+        )
+        for (request,) in owed:
+            await asyncio.gather(*self.ask_again(self.job(str(request)), [node]), return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        """Now and then: held and missing nodes of valid requests, the more seldom the older the request."""
+        while True:
+            await asyncio.sleep(self._asking.again_seconds)
+            try:
+                open_requests = self._store.rows(
+                    "SELECT DISTINCT r.id, r.received FROM requests r JOIN answers a ON a.request = r.id"
+                    " WHERE r.expiry > ? AND a.verdict IN ('failed', 'held')",
+                    (self._clock(),),
+                )
+                for request, received in open_requests:
+                    job, now = self.job(str(request)), self._clock()
+                    if now - job.last_again >= max(self._asking.again_seconds, (now - received) / 10):
+                        job.last_again = now
+                        self.ask_again(job, [node for node in job.unanswered() if self._nodes.connected(node)])
+            except CollegiumError as error:
+                log.error("asking again failed: %s", error)
+
+    def _may_ask(self, job: Job) -> bool:
+        """A revoked researcher's requests are not asked again."""
+        try:
+            self._registry.registry.party(job.asked.body.researcher)
+        except CollegiumError:
+            return False
+        return True
+
+    def _drop_finished(self) -> None:
+        if len(self._jobs) > KEPT_JOBS:
+            idle = [key for key, job in self._jobs.items() if job.done and not job.running]
+            for key in idle[: len(self._jobs) - KEPT_JOBS]:
+                del self._jobs[key]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

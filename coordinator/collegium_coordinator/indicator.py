@@ -1,0 +1,208 @@
+"""From verified releases to the signed national figure, and the bundle that lets anybody re-verify it.
+
+An indicator names every node that was asked: its release, or the reason why there is none. A missing node is never a zero. When
+something new has come (a late release, another reason, a withdrawal) the next look at the result signs a new revision; earlier ones
+stay in the log.
+
+A release that its node has withdrawn is left out of the next revision, with the reason `withdrawn`, so that the indicators that
+used it are marked by the newer one and by the withdrawal in the bundle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from collegium.bundle import asked_nodes
+from collegium.combine import AskedNode, NodeRelease, combine
+from collegium.errors import Failed
+from collegium.layout import Layout
+from collegium.log.note import Signer
+from collegium.log.statement import canonical_json
+from collegium.schema import Schema
+from collegium.statements import Accounts, Blob, Coverage, Indicator, LogPlace, Missing, Release, UsedRelease
+from collegium.v1.federation_pb2 import ResultPart
+from collegium.view import View
+from collegium_coordinator.jobs import Job
+from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.store import Store, append_entry, put_blob
+from collegium_coordinator.verify import RELEASED
+
+__all__ = ["WITHDRAWN", "Combine", "Indicators", "national_table"]
+
+WITHDRAWN = "withdrawn"
+
+Combine = Callable[[Layout, View, Schema, Sequence[NodeRelease], Sequence[AskedNode]], bytes]
+"""From releases and the nodes asked to the table's bytes; `national_table` but for tests."""
+
+
+def national_table(
+    layout: Layout, view: View, schema: Schema, releases: Sequence[NodeRelease], asked: Sequence[AskedNode]
+) -> bytes:
+    """The table as the library makes it: what a reader of the bundle recomputes byte for byte."""
+    return combine(layout, view, schema, releases, asked).to_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A release that goes into the sum."""
+
+    node: str
+    release_id: str
+    entry: int
+    payload: str
+
+
+class Indicators:
+    """Combines and signs. `signer` is the coordinator's statement key: trusted with honest addition, which an audit checks."""
+
+    def __init__(
+        self, store: Store, registry: RegistryLog, signer: Signer, combine: Combine, *, origin: str, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._combine = combine
+        self._registry = registry
+        self._signer = signer
+        self._origin = origin
+        self._clock = clock
+
+    async def issue(self, job: Job) -> None:
+        """Sign a new revision of each question's indicator whose inputs have changed since the last."""
+        async with job.signing:  # one at a time for a request: two callers at once must not sign the same revision twice
+            for number in range(len(job.asked.questions)):
+                await asyncio.to_thread(self._issue_one, job, number)
+
+    def _issue_one(self, job: Job, number: int) -> None:
+        """One question.
+
+        1. Sort the nodes asked into used and missing. 2. If that is what the newest revision says, there is nothing to do.
+        3. Add and post-process, with the public facts of nodes in one state of the registry. 4. Log the statement, which names
+        its own index and that state, with the table beside it.
+        """
+        # (1)
+        used, missing = self._inputs(job, number)
+        inputs = hashlib.sha256(
+            canonical_json([[[u.node, u.release_id] for u in used], [[m.node, m.reason] for m in missing]])
+        ).hexdigest()
+        # (2)
+        newest = self._store.row(
+            "SELECT revision, inputs FROM indicators WHERE request = ? AND number = ? ORDER BY revision DESC LIMIT 1",
+            (job.id, number),
+        )
+        if newest is not None and newest[1] == inputs:
+            return
+        # (3)
+        view = self._registry.registry.view()
+        question = job.asked.questions[number]
+        reasons = {each.node: each.reason for each in missing}
+        asked = asked_nodes(self._registry.registry, view.size, job.asked.audience, reasons)
+        table = self._combine(question.layout, job.asked.views[number], job.asked.schema, self._releases(used), asked)
+        # (4)
+        releases = tuple(UsedRelease(node=each.node, sha256=each.release_id) for each in used)
+        accounts = Accounts(releases=releases, missing=tuple(missing)).to_blob()
+        revision = 0 if newest is None else int(newest[0]) + 1
+        with self._store.transaction() as db:
+
+            def make(index: int) -> bytes:
+                return Indicator(
+                    log=LogPlace(origin=self._origin, index=index),
+                    registry=view,
+                    time=int(self._clock()),
+                    request=job.id,
+                    number=number,
+                    question=question.digest,
+                    revision=revision,
+                    accounts=Blob(sha256=hashlib.sha256(accounts).hexdigest(), size=len(accounts)),
+                    coverage=_coverage(asked, {each.node for each in used}),
+                    table=Blob(sha256=hashlib.sha256(table).hexdigest(), size=len(table)),
+                ).sign(self._signer)
+
+            put_blob(db, accounts)
+            put_blob(db, table)
+            entry = append_entry(db, Indicator.kind, job.id, make)
+            db.execute("INSERT INTO indicators VALUES (?, ?, ?, ?, ?)", (job.id, number, revision, entry, inputs))
+        # Crash before the commit: no such indicator; the next look signs it. Crash after: it is found and shown.
+
+    def _inputs(self, job: Job, number: int) -> tuple[list[_Used], list[Missing]]:
+        withdrawn = {
+            (str(node), str(release))
+            for node, release in self._store.rows(
+                "SELECT w.node, w.release_id FROM withdrawals w JOIN answers a ON a.release_id = w.release_id AND a.node = w.node"
+                " WHERE a.request = ? AND a.number = ?",
+                (job.id, number),
+            )
+        }
+        answers = {
+            str(node): rest
+            for node, *rest in self._store.rows(
+                "SELECT node, verdict, reason, release_id, release, payload FROM answers WHERE request = ? AND number = ?",
+                (job.id, number),
+            )
+        }
+        used: list[_Used] = []
+        missing: list[Missing] = []
+        for node in job.asked.audience:
+            verdict, reason, release_id, entry, payload = answers.get(node, ["", "deadline", "", -1, ""])
+            if verdict != RELEASED:
+                missing.append(Missing(node=node, reason=reason))
+            elif (node, release_id) in withdrawn:
+                missing.append(Missing(node=node, reason=WITHDRAWN))
+            else:
+                used.append(_Used(node, release_id, entry, payload))
+        return used, missing
+
+    def _releases(self, used: Sequence[_Used]) -> list[NodeRelease]:
+        """Payloads and stated scales, read here and forgotten after the addition."""
+        releases = []
+        for each in used:
+            payload = self._store.blob(each.payload)
+            if payload is None:
+                raise Failed(f"the payload {each.payload} is not in the database", remedy="Restore it from its backup.")
+            scales = tuple(part.scale for part in Release.read(self._store.entry(each.entry)).parts)
+            releases.append(NodeRelease(each.node, payload, scales))
+        return releases
+
+    def bundle(self, job: Job) -> list[ResultPart]:
+        """All parts of a request's result but the progress. Each is verified by the reader."""
+        parts = [ResultPart(request=job.asked.note), ResultPart(blob=job.asked.details)]
+        blobs: dict[str, None] = {}
+        for number in range(len(job.asked.questions)):
+            newest = self._store.row(
+                "SELECT entry FROM indicators WHERE request = ? AND number = ? ORDER BY revision DESC LIMIT 1", (job.id, number)
+            )
+            if newest is not None:
+                note = self._store.entry(newest[0])
+                parts.append(ResultPart(indicator=note))
+                indicator = Indicator.read(note)
+                blobs |= dict.fromkeys((indicator.table.sha256, indicator.accounts.sha256))
+        rows = self._store.rows("SELECT decision, release, payload FROM answers WHERE request = ? ORDER BY number, node", (job.id,))
+        for decision, release, payload in rows:
+            if decision is not None:
+                parts.append(ResultPart(decision=self._store.entry(decision)))
+            if release is not None:
+                parts.append(ResultPart(release=self._store.entry(release)))
+                blobs[payload] = None
+        withdrawals = self._store.rows(
+            "SELECT DISTINCT w.entry FROM withdrawals w JOIN answers a ON a.release_id = w.release_id AND a.node = w.node"
+            " WHERE a.request = ?",
+            (job.id,),
+        )
+        parts.extend(ResultPart(withdrawal=self._store.entry(entry)) for (entry,) in withdrawals)
+        for sha in blobs:
+            data = self._store.blob(sha)
+            if data is not None:
+                parts.append(ResultPart(blob=data))
+        return parts
+
+
+def _coverage(asked: Sequence[AskedNode], used: set[str]) -> Coverage:
+    """Counts of nodes, and of the persons enrolled there where the registry knows how many (public figures)."""
+    known = [each for each in asked if each.enrolment]
+    return Coverage(
+        asked=len(asked),
+        answered=len(used),
+        enrolment=sum(each.enrolment for each in known if each.node in used) if known else None,
+        enrolment_asked=sum(each.enrolment for each in known) if known else None,
+    )

@@ -1,0 +1,235 @@
+"""The registrar: who may take part. The only code that opens the registry key.
+
+The key lies in a directory of its own, apart from the coordinator's home, and may stay on a medium that is plugged in for
+`invite`, `revoke` and `schema` alone. `serve` imports nothing from this file.
+
+Registry key: trusted with who is who; an attacker who holds it can add a false researcher or node. Nodes name researchers by key
+in their policies and watch the registry for their own name, so that even this is seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from collegium.errors import Invalid
+from collegium.keys import check_name, invitation_name, load_signer, log_name, save_signer, statements_name
+from collegium.log.note import Signer
+from collegium.registration import Federation, Invitation, Revocation, SchemaEntry
+from collegium.schema import parse_schema
+from collegium.token import make_token
+from collegium_coordinator.ca import Authority
+from collegium_coordinator.config import Asking, Certificates, Config, Home, Listen, Public, read_config, write_config
+from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.store import Store
+
+__all__ = ["Founded", "Registrar", "init", "seconds_of"]
+
+KEY_FILE = "registry"
+
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What `init` made."""
+
+    home: Path
+    registry: Path
+    registry_vkey: str
+
+
+def seconds_of(duration: str) -> int:
+    """Seconds of a duration such as 30m, 12h or 7d."""
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        raise Invalid(f"{duration!r} is no duration", place="--expires", remedy="Write a number and m, h or d, such as 7d.")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def init(
+    home: Home,
+    registry: Path,
+    *,
+    federation: str,
+    schema: str,
+    delta: str,
+    listen: Listen,
+    public: Public,
+    clock: Callable[[], float],
+) -> Founded:
+    """Found a federation: keys, authority, database, and the first two entries of the registry.
+
+    1. Everything is checked before anything is written, and nothing that exists is overwritten.
+    2. The registry key is made in its own directory.
+    3. The coordinator's keys and its certificate authority are made in its home.
+    4. The federation's entry and the schema are signed and logged.
+    5. The settings are written last: a home without them is not a coordinator, and `init` may be repeated after removing it.
+    """
+    # (1)
+    check_name(federation, place="--federation")
+    parsed = parse_schema(schema)
+    if registry.resolve() == home.path.resolve() or home.path.resolve() in registry.resolve().parents:
+        raise Invalid(
+            "the registry key must not lie in the coordinator's home",
+            place=str(registry),
+            remedy="Choose a directory apart from it.",
+        )
+    for path in (home.config, home.database, home.keys, registry / KEY_FILE):
+        if path.exists():
+            raise Invalid("there is something already", place=str(path), remedy="Choose another directory.")
+    config_parts = Public.model_validate(public.model_dump())
+    now = int(clock())
+    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # (2)
+    registrar = Signer.generate(statements_name(federation, "registry"))
+    save_signer(registry / KEY_FILE, registrar)
+    # (3)
+    registry_log = Signer.generate(log_name(federation, "registry"))
+    statements = Signer.generate(statements_name(federation, "coordinator"))
+    own_log = Signer.generate(log_name(federation, "coordinator"))
+    save_signer(home.registry_log_key, registry_log)
+    save_signer(home.statements_key, statements)
+    save_signer(home.log_key, own_log)
+    ca = Authority.create(home, federation, clock=clock)
+    # (4)
+    entry = Federation(
+        federation=federation,
+        registry=registrar.vkey,
+        registry_log=registry_log.vkey,
+        coordinator=statements.vkey,
+        coordinator_log=own_log.vkey,
+        ca=ca.decode(),
+        delta=delta,
+        time=now,
+    )
+    first = SchemaEntry(name=parsed.name, version=parsed.version, toml=schema, time=now)
+    store = Store(home.database, create=True)
+    try:
+        log = RegistryLog(store, registrar.vkey, registry_log)
+        log.append(entry.sign(registrar))
+        log.append(first.sign(registrar))
+    finally:
+        store.close()
+    # (5)
+    config = Config(
+        federation=federation,
+        registry=registrar.vkey,
+        listen=listen,
+        public=config_parts,
+        asking=Asking(),
+        certificates=Certificates(),
+    )
+    write_config(home, config)
+    return Founded(home.path, registry, registrar.vkey)
+
+
+class Registrar:
+    """An opened registry key and the registry it signs for. Used by one command and closed."""
+
+    def __init__(self, home: Home, registry: Path, *, clock: Callable[[], float]) -> None:
+        self._home = home
+        self._clock = clock
+        self.config = read_config(home)
+        path = registry / KEY_FILE
+        if not path.exists():
+            raise Invalid(
+                "the registry key is not there",
+                place=str(path),
+                remedy="Plug in its medium, or name its directory with --registry.",
+            )
+        self._signer = load_signer(path)
+        if self._signer.vkey != self.config.registry:
+            raise Invalid(
+                "this is another federation's registry key", place=str(path), remedy="Name its directory with --registry."
+            )
+        self._store = Store(home.database)
+        self._log = RegistryLog(self._store, self.config.registry, load_signer(home.registry_log_key))
+
+    def close(self) -> None:
+        self._store.close()
+
+    def invite(
+        self,
+        role: Literal["node", "researcher"],
+        name: str,
+        *,
+        facts: Mapping[str, str],
+        enrolment: int = 0,
+        expires: int,
+        replaces: bool = False,
+        address: str = "",
+    ) -> str:
+        """A token that lets `name` join once, within `expires` seconds. It is shown once and kept nowhere.
+
+        Args:
+            facts: public facts of a node, by name; every fact of the schema is needed.
+            enrolment: known number of persons, a public figure; 0 when unknown.
+            replaces: the name is registered and its holder changes its keys.
+            address: host:port of a node that listens; the coordinator then dials it.
+        """
+        check_name(name)
+        self._check_facts(role, facts)
+        one_time = Signer.generate(invitation_name(self.config.federation, name))
+        now = int(self._clock())
+        invitation = Invitation(
+            role=role,
+            name=name,
+            facts=dict(facts),
+            enrolment=enrolment,
+            expiry=now + expires,
+            key=one_time.vkey,
+            time=now,
+            replaces=True if replaces else None,
+        ).sign(self._signer)
+        token = make_token(
+            address=self.config.public.enrolment,
+            service=self.config.public.main,
+            ca=self._home.ca_certificate.read_bytes(),
+            federation=self.config.federation,
+            registry=self.config.registry,
+            invitation=invitation,
+            one_time=one_time,
+        )
+        self._log.append(invitation)
+        # Crash here: an invitation whose token nobody has seen; it expires. Invite again.
+        if address:
+            with self._store.transaction() as db:
+                db.execute("INSERT OR REPLACE INTO dial VALUES (?, ?)", (name, address))
+        return token
+
+    def revoke(self, name: str, reason: str = "") -> None:
+        """End a party, or an open invitation. Its key signs nothing that is valid after this entry."""
+        self._log.append(Revocation(name=check_name(name), time=int(self._clock()), reason=reason).sign(self._signer))
+
+    def schema(self, text: str) -> str:
+        """A new version of the schema; its id."""
+        parsed = parse_schema(text)
+        entry = SchemaEntry(name=parsed.name, version=parsed.version, toml=text, time=int(self._clock()))
+        self._log.append(entry.sign(self._signer))
+        return parsed.id
+
+    def _check_facts(self, role: str, facts: Mapping[str, str]) -> None:
+        """The registry checks the codes again; this says what is missing, with the flag to use."""
+        schema = self._log.registry.schema
+        if role != "node" and facts:
+            raise Invalid("only nodes have facts", place="--fact", remedy="Leave them out.")
+        missing = [name for name in schema.facts if name not in facts] if role == "node" else []
+        if missing:
+            raise Invalid(f"the fact {missing[0]!r} is missing", place="--fact", remedy=f"Add --fact {missing[0]}=CODE.")
+        for name, code in facts.items():
+            if name not in schema.facts:
+                raise Invalid(
+                    f"there is no fact {name!r}", place="--fact", remedy=f"The schema has: {', '.join(sorted(schema.facts))}."
+                )
+            codes = schema.codes[schema.facts[name].codes]
+            if code not in codes:
+                raise Invalid(f"{code!r} is no code of {name}", place="--fact", remedy=f"Codes: {_some(list(codes))}.")
+
+
+def _some(words: Sequence[str], limit: int = 40) -> str:
+    return ", ".join(words[:limit]) + (", …" if len(words) > limit else "")

@@ -1,0 +1,132 @@
+"""The registry log as the coordinator keeps it: who may take part, in order, with a checkpoint over every size.
+
+Every entry is verified by `collegium.registry.Registry` before it is stored and again whenever it is read: the pinned registry
+key comes from the settings, so a changed database is noticed at the start. Two processes append (`serve` and the registrar
+commands); both do it inside one SQLite transaction that first catches up, so neither can build on an old end.
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+
+from collegium.log.checkpoint import sign_checkpoint
+from collegium.log.merkle import leaf_hash
+from collegium.log.note import Signer
+from collegium.registry import Registry
+from collegium_coordinator.store import Store
+
+__all__ = ["RegistryLog"]
+
+PAGE_BYTES = 8 * 1024 * 1024
+
+
+class RegistryLog:
+    """The verified registry and its stored log.
+
+    Args:
+        store: the coordinator's database.
+        registry_vkey: the pinned registry key.
+        signer: the registry *log* key. It orders entries; it can make none.
+    """
+
+    def __init__(self, store: Store, registry_vkey: str, signer: Signer) -> None:
+        self._store = store
+        self._signer = signer
+        self._lock = threading.RLock()
+        self._pinned = registry_vkey
+        self._stored = 0  # entries on the disk: while `append` commits, the registry in memory is one ahead
+        self.registry = Registry(registry_vkey)
+        self.refresh()
+
+    @property
+    def size(self) -> int:
+        """Entries verified and durable so far: what may be shown to others."""
+        return self._stored
+
+    def refresh(self) -> bool:
+        """Verify what other processes appended. True when there was something.
+
+        Raises:
+            NotVerified: the database holds an entry that does not chain up to the pinned registry key.
+        """
+        with self._lock:
+            return self._extend(
+                self._store.rows("SELECT entry, checkpoint FROM registry WHERE idx >= ? ORDER BY idx", (self.registry.size,))
+            )
+
+    def append(self, entry: bytes, *, also: Callable[[sqlite3.Connection], object] | None = None) -> int:
+        """Verify one entry, add it with its checkpoint, and give its index. `also` writes into the same transaction.
+
+        (1) wait for other writers and catch up; (2) verify the entry against everything before it; (3) sign the new head;
+        (4) store both in one durable transaction.
+
+        Raises:
+            NotVerified, Invalid, Refused: the entry has no place here; nothing has changed.
+            Failed: it could not be stored.
+        """
+        with self._lock:
+            try:
+                index = self._append(entry, also)
+            except BaseException:
+                if self.registry.size != self._stored:
+                    self._begin_anew()  # verified and not stored: memory must not know what the disk does not
+                raise
+            self._stored = max(self._stored, index + 1)
+        return index
+
+    def _append(self, entry: bytes, also: Callable[[sqlite3.Connection], object] | None) -> int:
+        with self._store.transaction() as db:
+            # (1)
+            behind = db.execute("SELECT entry, checkpoint FROM registry WHERE idx >= ? ORDER BY idx", (self.registry.size,))
+            self._extend(behind.fetchall())
+            # (2)
+            self.registry.extend([entry], None)
+            # (3) Crash here or below: the checkpoint has left nobody; after the start the tree ends before this entry.
+            index = self.registry.size - 1
+            root = base64.b64decode(self.registry.root)
+            checkpoint = sign_checkpoint(self._signer.name, self.registry.size, root, self._signer)
+            self.registry.extend([], checkpoint)
+            # (4)
+            db.execute("INSERT INTO registry VALUES (?, ?, ?, ?)", (index, entry, leaf_hash(entry), checkpoint))
+            if also is not None:
+                also(db)
+        return index
+
+    def _begin_anew(self) -> None:
+        """Forget what is in memory and verify what is on the disk."""
+        fresh = Registry(self._pinned)
+        rows = self._store.rows("SELECT entry, checkpoint FROM registry ORDER BY idx")
+        if rows:
+            fresh.extend([bytes(entry) for entry, _ in rows], bytes(rows[-1][1]))
+        self.registry, self._stored = fresh, fresh.size
+
+    def page(self, first: int, *, page_bytes: int = PAGE_BYTES) -> tuple[list[bytes], bytes, bool]:
+        """Entries from `first` on, the checkpoint over the tree that ends with the last of them, and whether there are more."""
+        if first >= self.size:
+            last = self._store.row("SELECT checkpoint FROM registry WHERE idx = ?", (self.size - 1,))
+            return [], bytes(last[0]) if last is not None else b"", False
+        entries: list[bytes] = []
+        checkpoint, held = b"", 0
+        size = self.size
+        for index in range(first, size):
+            row = self._store.row("SELECT entry, checkpoint FROM registry WHERE idx = ?", (index,))
+            assert row is not None, "`size` counts what is on the disk"
+            if entries and held + len(row[0]) > page_bytes:
+                break
+            entries.append(bytes(row[0]))
+            checkpoint = bytes(row[1])
+            held += len(row[0])
+        return entries, checkpoint, first + len(entries) < size
+
+    def root_at(self, size: int) -> str | None:
+        """The root (base64) the registry had at a size; None beyond what is known. Size 0 is the empty tree."""
+        return self.registry.view_at(size).root if 0 <= size <= self.registry.size else None
+
+    def _extend(self, rows: Sequence[tuple[bytes, bytes]]) -> bool:
+        if rows:
+            self.registry.extend([bytes(entry) for entry, _ in rows], bytes(rows[-1][1]))
+            self._stored = self.registry.size
+        return bool(rows)

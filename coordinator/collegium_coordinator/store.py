@@ -1,0 +1,209 @@
+"""Everything the coordinator keeps: one SQLite file (WAL, synchronous=FULL), one writer at a time.
+
+    registry    the registry log: entry, leaf hash, and the checkpoint over the tree that ends with it
+    entries     the coordinator's own log in its final form: requests, decisions, releases, withdrawals as they came, indicators
+    blobs       payloads, tables and request details, by SHA-256
+    requests    one row a request: derived from `entries`, kept for lookup
+    answers     newest verified answer of each node to each question; a release is never replaced
+    charges     nano-rho of each logged charge decision
+    indicators  the entry of each revision
+
+`entries` and `registry` are append-only: no statement in this file updates or deletes there. Trusted with availability and
+order; an attacker who can write the file can drop or reorder entries (found by whoever holds an older checkpoint, receipt or
+bundle) and forge none of them, because each carries its author's signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from collegium.errors import CollegiumError, Failed, Invalid
+from collegium.log.merkle import leaf_hash
+
+__all__ = ["Store", "append_entry", "put_blob"]
+
+FORMAT = 1
+
+_TABLES = """
+CREATE TABLE registry (
+    idx INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NOT NULL, checkpoint BLOB NOT NULL
+) STRICT;
+CREATE TABLE entries (
+    idx INTEGER PRIMARY KEY, kind TEXT NOT NULL, request TEXT NOT NULL, entry BLOB NOT NULL, leaf BLOB NOT NULL UNIQUE
+) STRICT;
+CREATE INDEX entries_by_request ON entries (request, kind);
+CREATE TABLE blobs (sha TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE requests (
+    id TEXT PRIMARY KEY, entry INTEGER NOT NULL, researcher TEXT NOT NULL, time INTEGER NOT NULL, expiry INTEGER NOT NULL,
+    received REAL NOT NULL, details TEXT NOT NULL, purpose TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX requests_by_researcher ON requests (researcher, received DESC);
+CREATE INDEX requests_by_expiry ON requests (expiry);
+CREATE TABLE answers (
+    request TEXT NOT NULL, number INTEGER NOT NULL, node TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
+    decision INTEGER, release INTEGER, release_id TEXT, payload TEXT, time REAL NOT NULL, PRIMARY KEY (request, number, node)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_by_release ON answers (release_id);
+CREATE TABLE withdrawals (release_id TEXT PRIMARY KEY, node TEXT NOT NULL, entry INTEGER NOT NULL) STRICT;
+CREATE TABLE charges (
+    entry INTEGER PRIMARY KEY, node TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL, dataset TEXT NOT NULL,
+    researcher TEXT NOT NULL, rho INTEGER NOT NULL
+) STRICT;
+CREATE TABLE indicators (
+    request TEXT NOT NULL, number INTEGER NOT NULL, revision INTEGER NOT NULL, entry INTEGER NOT NULL, inputs TEXT NOT NULL,
+    PRIMARY KEY (request, number, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE joins (invitation TEXT PRIMARY KEY, registration TEXT NOT NULL, csr TEXT NOT NULL) STRICT;
+CREATE TABLE certificates (fingerprint TEXT PRIMARY KEY, name TEXT NOT NULL, registration INTEGER NOT NULL) STRICT;
+CREATE TABLE seen (
+    node TEXT PRIMARY KEY, connected INTEGER NOT NULL, last INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
+    snapshot TEXT NOT NULL DEFAULT '', datasets TEXT NOT NULL DEFAULT '[]', registry_size INTEGER NOT NULL DEFAULT 0, policy BLOB
+) STRICT;
+CREATE TABLE dial (node TEXT PRIMARY KEY, address TEXT NOT NULL) STRICT;
+"""
+
+
+class Store:
+    """One process's access to the file. Reads and writes may come from any thread; writes wait for each other.
+
+    `on_broken` is called when a commit fails: what is on the disk is then unknown, so the process must end and start anew
+    from the file. `serve` passes a function that ends the process; without one the error alone is raised.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, on_broken: Callable[[], None] | None = None) -> None:
+        if path.exists() == create:
+            what = "there is a database already" if create else "there is no database"
+            raise Invalid(
+                what, place=str(path), remedy="Choose another directory." if create else "Run `collegium-coordinator init`."
+            )
+        self.path = path
+        self._on_broken = on_broken
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.Lock()
+        self._writer = _connect(path)
+        try:
+            self._prepare(create)
+            self._reader = _connect(path)
+            for connection in (self._writer, self._reader):
+                connection.execute("PRAGMA synchronous=FULL")
+        except sqlite3.Error as error:
+            self._writer.close()
+            raise Invalid(
+                f"the database cannot be read: {error}", place=str(path), remedy="Restore it from the newest backup."
+            ) from None
+        except CollegiumError:
+            self._writer.close()
+            raise
+
+    def _prepare(self, create: bool) -> None:
+        if create:
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            with self.transaction() as db:
+                for statement in _TABLES.split(";"):
+                    if statement.strip():
+                        db.execute(statement)
+                db.execute(f"PRAGMA user_version={FORMAT}")
+        found = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT:
+            raise Invalid(
+                f"the database has format {found}, this version reads {FORMAT}",
+                place=str(self.path),
+                remedy="Install the version of the coordinator that wrote it, or a newer one.",
+            )
+
+    def close(self) -> None:
+        """Close both connections; a transaction under way finishes first."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One durable transaction; nothing of it remains when the block raises.
+
+        Raises:
+            Failed: the disk is full or broken. After a failed commit `on_broken` has been called.
+        """
+        with self._write_lock:
+            try:
+                # IMMEDIATE: what is read inside stays true until the commit, for other processes too (invite beside serve).
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise _failed(error) from None
+            try:
+                yield self._writer
+            except BaseException as error:
+                # Crash here: SQLite rolls the transaction back when the file is next opened; the caller got no answer.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                    raise _failed(error) from None
+                raise
+            try:
+                self._writer.execute("COMMIT")
+                # Crash here: everything in the block is on the disk; callers who got no answer repeat their call and find it.
+            except sqlite3.Error as error:
+                if self._on_broken is not None:
+                    self._on_broken()
+                raise _failed(error) from None
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query over what is committed."""
+        with self._read_lock:
+            return self._reader.execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        with self._read_lock:
+            found: tuple[Any, ...] | None = self._reader.execute(sql, values).fetchone()
+            return found
+
+    def blob(self, sha: str) -> bytes | None:
+        """A blob by its SHA-256 in hex."""
+        found = self.row("SELECT data FROM blobs WHERE sha = ?", (sha,))
+        return bytes(found[0]) if found is not None else None
+
+    def entry(self, index: int) -> bytes:
+        """One entry of the coordinator's own log, as it came."""
+        found = self.row("SELECT entry FROM entries WHERE idx = ?", (index,))
+        if found is None:
+            raise Failed(f"entry {index} is not in the log", place=str(self.path), remedy="Restore the database from its backup.")
+        return bytes(found[0])
+
+
+def append_entry(db: sqlite3.Connection, kind: str, request: str, make: bytes | Callable[[int], bytes]) -> int:
+    """Append to the coordinator's own log inside a transaction; the index. The very same entry is never there twice.
+
+    `make` is the entry, or a function from the index to it: a statement of our own names its index.
+    """
+    if isinstance(make, bytes):
+        found = db.execute("SELECT idx FROM entries WHERE leaf = ?", (leaf_hash(make),)).fetchone()
+        if found is not None:
+            return int(found[0])
+    index = int(db.execute("SELECT COALESCE(MAX(idx) + 1, 0) FROM entries").fetchone()[0])
+    entry = make if isinstance(make, bytes) else make(index)
+    db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", (index, kind, request, entry, leaf_hash(entry)))
+    return index
+
+
+def put_blob(db: sqlite3.Connection, data: bytes) -> str:
+    """Keep a blob inside a transaction; its SHA-256 in hex."""
+    sha = hashlib.sha256(data).hexdigest()
+    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (sha, data))
+    return sha
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+
+
+def _failed(error: sqlite3.Error) -> Failed:
+    return Failed(
+        f"the database could not be written: {error}", remedy="Look at the disk's free space and health.", reason="failed"
+    )
