@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 LOCAL := -e . -e ./node -e ./coordinator
-QUIET := --quiet --disable-pip-version-check
+QUIET := -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup pins proto check format test test-long demo federation bench docs clean
@@ -19,6 +19,7 @@ $(STAMP): requirements.txt pyproject.toml node/pyproject.toml coordinator/pyproj
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install $(QUIET) --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation $(LOCAL)
+	@$(BIN)/python -c "from collegium_node.engine import warm_up; warm_up()"  # compiles the tally once, not at the first question
 	@touch $(STAMP)
 
 pins: ## Choose versions anew: requirements.in to requirements.txt, hashed, naming no registry (needs uv)

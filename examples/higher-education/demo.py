@@ -106,7 +106,7 @@ def main() -> None:
 def question(federation: Federation, title: str, sql: str, epsilon: str) -> None:
     console.rule(title, align="left")
     console.print(f'$ collegium ask "{sql}" --epsilon {epsilon}', style="dim", markup=False)
-    answer = federation.ask(RESEARCHER, sql, "--epsilon", epsilon, "--purpose", "demonstration", "--deadline", "10")
+    answer = federation.ask(RESEARCHER, sql, "--epsilon", epsilon, "--purpose", "demonstration", "--deadline", "30")
     console.print(answer, end="", markup=False)
     console.print()
 
