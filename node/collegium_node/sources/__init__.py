@@ -1,4 +1,7 @@
-"""Where rows come from: one small class for each `kind` of source, and the registry that opens them by name."""
+"""Where rows come from: one small class for each `kind` of source, and the registry that opens them by name.
+
+A kind is imported when a source of it is opened: a node without a database loads no driver.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,6 @@ from collections.abc import Iterator, Sequence
 from collegium.errors import Invalid
 from collegium_node.config import CsvConfig, NodeConfig, ParquetConfig, SqlConfig
 from collegium_node.sources.base import BATCH_ROWS, Batch, Source
-from collegium_node.sources.csv import CsvSource
-from collegium_node.sources.parquet import ParquetSource
-from collegium_node.sources.postgres import PostgresSource
-from collegium_node.sources.sql import SqlSource
 
 __all__ = ["BATCH_ROWS", "Batch", "Source", "open_source", "read_source"]
 
@@ -34,10 +33,18 @@ def open_source(name: str, config: NodeConfig, trail: tuple[str, ...] = ()) -> S
     source = config.sources[name]
     base = config.file.parent
     if isinstance(source, CsvConfig):
+        from collegium_node.sources.csv import CsvSource
+
         return CsvSource(source, base, place)
     if isinstance(source, ParquetConfig):
+        from collegium_node.sources.parquet import ParquetSource
+
         return ParquetSource(source, base, place)
     if isinstance(source, SqlConfig):
+        from collegium_node.sources.sql import SqlSource
+
         inner = (*trail, name)
         return SqlSource(source, place, tuple(config.sources), lambda other: open_source(other, config, inner).batches(None))
+    from collegium_node.sources.postgres import PostgresSource
+
     return PostgresSource(source, place)
