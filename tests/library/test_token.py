@@ -75,10 +75,17 @@ def test_every_cut_of_a_token_is_refused() -> None:
             parse_token(TOKEN[:length])
 
 
-def test_every_changed_character_is_noticed() -> None:
+def test_no_changed_character_gives_another_token() -> None:
+    """A few bits of the compression say nothing about the content; whatever else is changed is noticed."""
+    token, passed = parse_token(TOKEN), 0
     for position, character in enumerate(TOKEN):
-        with pytest.raises(Invalid):
-            parse_token(TOKEN[:position] + ("A" if character != "A" else "B") + TOKEN[position + 1 :])
+        try:
+            changed = parse_token(TOKEN[:position] + ("A" if character != "A" else "B") + TOKEN[position + 1 :])
+        except Invalid:
+            continue
+        assert changed == token
+        passed += 1
+    assert passed <= 3
 
 
 OTHER = Signer.from_seed("example/registry/statements", b"\x02" * 32)
