@@ -14,7 +14,8 @@ from pathlib import Path
 import grpc
 
 from collegium.errors import Invalid, NotVerified
-from collegium.keys import load_signer, log_name, save_secret, save_signer, statements_name
+from collegium.keys import load_cosigner, load_signer, log_name, save_secret, save_signer, statements_name, witness_name
+from collegium.log.cosign import CosignerSigner
 from collegium.log.note import Signer
 from collegium.log.statement import statement_id
 from collegium.registration import Invitation, Party
@@ -43,6 +44,11 @@ class Keys:
     @property
     def log(self) -> Path:
         return self.folder / "log"
+
+    @property
+    def witness(self) -> Path:
+        """A node's cosigner key: with it the node confirms checkpoints of other logs."""
+        return self.folder / "witness"
 
     @property
     def certificate(self) -> Path:
@@ -87,6 +93,7 @@ def redeem(token: Token, keys: Keys, *, clock: Callable[[], float]) -> Invitatio
     federation = token.federation
     statements = _keep(keys.statements, statements_name(federation, invitation.name))
     log = _keep(keys.log, log_name(federation, invitation.name)) if invitation.role == "node" else None
+    witness = _keep_cosigner(keys.witness, witness_name(federation, invitation.name)) if invitation.role == "node" else None
     if not keys.request.exists():
         key, csr = make_key_and_csr(federation, invitation.role, invitation.name)
         save_secret(keys.tls_key, key, replace=True)
@@ -101,6 +108,7 @@ def redeem(token: Token, keys: Keys, *, clock: Callable[[], float]) -> Invitatio
             name=invitation.name,
             statements=statements.vkey,
             log=log.vkey if log is not None else None,
+            cosigner=witness.vkey if witness is not None else None,
             time=int(clock()),
         )
         save_secret(kept, party.sign(token.one_time, statements))
@@ -134,11 +142,22 @@ def _keep(path: Path, name: str) -> Signer:
     if not path.exists():
         save_signer(path, Signer.generate(name))
     signer = load_signer(path)
-    if signer.name != name:
-        raise Invalid(
-            f"the key there is {signer.name}, the token is for {name}", place=str(path), remedy="Join with a fresh folder."
-        )
+    _check_holder(path, signer.name, name)
     return signer
+
+
+def _keep_cosigner(path: Path, name: str) -> CosignerSigner:
+    """The same for a node's key as a witness."""
+    if not path.exists():
+        save_signer(path, CosignerSigner.generate(name))
+    cosigner = load_cosigner(path)
+    _check_holder(path, cosigner.name, name)
+    return cosigner
+
+
+def _check_holder(path: Path, found: str, name: str) -> None:
+    if found != name:
+        raise Invalid(f"the key there is {found}, the token is for {name}", place=str(path), remedy="Join with a fresh folder.")
 
 
 def _accept(certificate: bytes, federation: str, role: str, name: str, keys: Keys) -> None:

@@ -9,6 +9,7 @@ uses them and never travel.
     <federation>/coordinator              the coordinator's log
     <federation>/<party>/statements       what a node or researcher signs
     <federation>/<node>                   a node's log
+    <federation>/<node>/witness           what a node cosigns as a witness of other logs (a cosigner key, type 4)
     <federation>/<party>/invitation       redeems one invitation, once
 """
 
@@ -21,6 +22,7 @@ import secrets
 from pathlib import Path
 
 from collegium.errors import Failed, Invalid
+from collegium.log.cosign import CosignerSigner
 from collegium.log.note import Signer, decode_base64, encode_base64
 
 __all__ = [
@@ -28,11 +30,13 @@ __all__ = [
     "check_name",
     "invitation_name",
     "is_name",
+    "load_cosigner",
     "load_signer",
     "log_name",
     "save_secret",
     "save_signer",
     "statements_name",
+    "witness_name",
 ]
 
 RESERVED = frozenset({"registry", "coordinator"})
@@ -66,13 +70,17 @@ def invitation_name(federation: str, party: str) -> str:
     return f"{federation}/{party}/invitation"
 
 
-def save_signer(path: Path, signer: Signer) -> None:
+def witness_name(federation: str, party: str) -> str:
+    return f"{federation}/{party}/witness"
+
+
+def save_signer(path: Path, signer: Signer | CosignerSigner) -> None:
     """Keep a signing key. Saving the same key again changes nothing; a different key is never overwritten (Invalid)."""
     line = f"{signer.name} {encode_base64(signer.seed)}\n".encode()
     try:
         save_secret(path, line)
     except FileExistsError:
-        if load_signer(path) != signer:
+        if _load(path) != (signer.name, signer.seed):
             raise Invalid(
                 "another key is kept there", place=str(path), remedy="Move it away first; keys are not overwritten."
             ) from None
@@ -80,6 +88,21 @@ def save_signer(path: Path, signer: Signer) -> None:
 
 def load_signer(path: Path) -> Signer:
     """The key of a file. Raises Invalid when it is no key file or others could have read it. The error never shows its content."""
+    name, seed = _load(path)
+    if name.endswith("/witness"):
+        raise Invalid(f"{name} is a witness's key: load it as one", place=str(path))
+    return Signer.from_seed(name, seed)
+
+
+def load_cosigner(path: Path) -> CosignerSigner:
+    """The same of a witness's key. Raises Invalid when the key's name is not that of a witness: one key never signs two kinds."""
+    name, seed = _load(path)
+    if not name.endswith("/witness"):
+        raise Invalid(f"{name} is no witness's key", place=str(path), remedy="Restore it from your backup.")
+    return CosignerSigner.from_seed(name, seed)
+
+
+def _load(path: Path) -> tuple[str, bytes]:
     try:
         with path.open("rb") as file:
             if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
@@ -89,7 +112,8 @@ def load_signer(path: Path) -> Signer:
         raise Invalid(f"the key cannot be read: {error.strerror}", place=str(path)) from None
     try:
         name, _, seed = content.decode("utf-8").removesuffix("\n").partition(" ")
-        return Signer.from_seed(name, decode_base64(seed))
+        signer = Signer.from_seed(name, decode_base64(seed))
+        return signer.name, signer.seed
     except (UnicodeDecodeError, Invalid):
         raise Invalid("this is not a key file", place=str(path), remedy="Restore it from your backup.") from None
 

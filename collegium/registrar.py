@@ -8,11 +8,23 @@ from typing import Literal
 from cryptography import x509
 
 from collegium.errors import CollegiumError, Invalid, NotVerified
-from collegium.keys import RESERVED, invitation_name, log_name, statements_name
+from collegium.keys import RESERVED, invitation_name, log_name, statements_name, witness_name
+from collegium.log.cosign import CosignerVerifier
 from collegium.log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from collegium.log.note import Verifier, open_note
 from collegium.log.statement import MAX_STATEMENT, statement_id
-from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, read_registration, verifier_of
+from collegium.registration import (
+    Federation,
+    Invitation,
+    Party,
+    Revocation,
+    SchemaEntry,
+    WitnessedLog,
+    Witnesses,
+    cosigner_of,
+    read_registration,
+    verifier_of,
+)
 from collegium.schema import Schema, parse_schema
 
 __all__ = ["Founding", "Invited", "Registered", "State"]
@@ -49,6 +61,7 @@ class Registered:
     enrolment: int  # persons, a public figure; 0 when unknown
     statements: Verifier
     log: Verifier | None  # nodes only
+    cosigner: CosignerVerifier | None  # nodes only
     index: int
     ended: int | None = None
     revoked: bool = False
@@ -68,6 +81,7 @@ class State:
     parties: dict[str, tuple[Registered, ...]] = field(default_factory=dict)  # by name, oldest first
     keys: dict[bytes, str] = field(default_factory=dict)  # every public key ever named, and the name it had
     seen: set[str] = field(default_factory=set)  # statement ids
+    witnesses: dict[str, tuple[tuple[int, WitnessedLog], ...]] = field(default_factory=dict)  # by origin: (entry, assignment)
 
     @property
     def size(self) -> int:
@@ -90,6 +104,7 @@ class State:
             dict(self.parties),
             dict(self.keys),
             set(self.seen),
+            dict(self.witnesses),
         )
 
     def add(self, entry: bytes) -> None:
@@ -100,14 +115,19 @@ class State:
         2. The first entry, and only the first, founds the federation: its registry key is the pinned one and has signed it; its
            four keys have their proper names and are different keys.
         3. Everything but a Party is signed by the registry key.
-        4. A schema is well formed, keeps its name, and has a higher version than all before.
+        4. A schema is well formed, keeps its name, has a higher version than all before, and leaves every dataset its privacy unit:
+           budgets are kept by unit, and a dataset under another one would begin a new sum.
         5. An invitation names a free name (or `replaces` a registered one of the same role), facts of the newest schema, and a
            one-time key that no entry has named before.
         6. A Party answers an invitation that is open: not redeemed, not cancelled, not expired at the time the Party states. It has
            the invited name and role.
         7. It is signed by the one-time key and by its own statement key, and, when it replaces a party, by that party's old key.
-        8. Its keys have their proper names and no entry has named them before. (A replacement may keep its own log key.)
+        8. Its keys have their proper names and no entry has named them before. (A replacement may keep its log's and cosigner's.)
         9. A revocation names a registered party or an open invitation, and ends the party and every open invitation to the name.
+
+        10. Witnesses are assigned to logs of the federation: of its registry, its coordinator, its nodes that are not revoked. Each
+           log has 3 to 5 witnesses and a quorum any two of which share an honest one, or none and 0; every witness is a node that
+           is not revoked, and not the one whose log it is.
 
         Raises NotVerified where the chain is broken, Invalid where the entry cannot be read.
         """
@@ -128,9 +148,12 @@ class State:
                 self._invite(identity, body)  # (5)
             elif isinstance(body, Party):
                 self._register(entry, body)  # (6), (7), (8)
-            else:
+            elif isinstance(body, Revocation):
                 self._signed_by_registry(entry)  # (3)
                 self._revoke(body)  # (9)
+            else:
+                self._signed_by_registry(entry)  # (3)
+                self._assign(body)  # (10)
         except NotVerified as error:
             raise NotVerified(error.text, place=_join(place, error), remedy=error.remedy, reason="identity") from None
         except CollegiumError as error:
@@ -174,6 +197,10 @@ class State:
             raise NotVerified("the entry names another schema than its text")
         if self.schema is not None and (schema.name != self.schema.name or schema.version <= self.schema.version):
             raise NotVerified(f"a schema that follows {self.schema.id} keeps its name and has a higher version")
+        for earlier in self.schemas.values():
+            for name, dataset in earlier.datasets.items():
+                if name in schema.datasets and schema.datasets[name].unit != dataset.unit:
+                    raise NotVerified(f"the dataset {name!r} is of privacy unit {dataset.unit!r} for ever; give it another name")
         self.schemas[schema.id] = self.schema = schema
 
     def _invite(self, identity: str, body: Invitation) -> None:
@@ -206,8 +233,8 @@ class State:
             raise NotVerified("the invitation had expired", remedy="Ask for a new token.")
         if (body.name, body.role) != (invited.body.name, invited.body.role):
             raise NotVerified("it has another name or role than the invitation")
-        if (body.log is not None) != (body.role == "node"):
-            raise NotVerified("a node has a log, and a researcher has none")
+        if {body.log is not None, body.cosigner is not None} != {body.role == "node"}:
+            raise NotVerified("a node has a log and a cosigner key, and a researcher has neither")
         current = self._current(body.name)
         if current is not None and not invited.body.replaces:
             raise NotVerified(f"the name {body.name!r} is taken")
@@ -222,11 +249,16 @@ class State:
         log = verifier_of(body.log, log_name(federation, body.name), "log") if body.log is not None else None
         if log is not None and (current is None or log != current.log):
             self._claim(log)
+        cosigner = None
+        if body.cosigner is not None:
+            cosigner = cosigner_of(body.cosigner, witness_name(federation, body.name), "cosigner")
+            if current is None or cosigner != current.cosigner:
+                self._claim(cosigner)
         self.invitations[body.invitation] = replace(invited, closed=self.size)
         if current is not None:
             self._end(body.name, revoked=False)
         facts, enrolment = dict(invited.body.facts), invited.body.enrolment
-        party = Registered(body.name, body.role, facts, enrolment, statements, log, self.size)
+        party = Registered(body.name, body.role, facts, enrolment, statements, log, cosigner, self.size)
         self.parties[body.name] = (*self.parties.get(body.name, ()), party)
 
     def _revoke(self, body: Revocation) -> None:
@@ -239,6 +271,24 @@ class State:
             self.invitations[key] = replace(self.invitations[key], closed=self.size)
         if current is not None:
             self._end(body.name, revoked=True)
+
+    def _assign(self, body: Witnesses) -> None:
+        founding = self._founded()
+        federation = founding.body.federation
+        nodes = {name for name in self.parties if (found := self._current(name)) is not None and found.role == "node"}
+        owners = {log_name(federation, name): name for name in nodes}
+        origins = {founding.registry_log.name, founding.coordinator_log.name, *owners}
+        for log in body.logs:
+            if log.origin not in origins:
+                raise NotVerified(
+                    f"there is no log {log.origin!r}", remedy="Name the registry's, the coordinator's or a node's log."
+                )
+            strangers = sorted(set(log.witnesses) - nodes)
+            if strangers:
+                raise NotVerified(f"{strangers[0]!r} is no node that could witness {log.origin}")
+            if owners.get(log.origin) in log.witnesses:
+                raise NotVerified(f"{owners[log.origin]!r} cannot witness its own log")
+            self.witnesses[log.origin] = (*self.witnesses.get(log.origin, ()), (self.size, log))
 
     def _founded(self) -> Founding:
         if self.founding is None:
@@ -253,7 +303,7 @@ class State:
         history = self.parties[name]
         self.parties[name] = (*history[:-1], replace(history[-1], ended=self.size, revoked=revoked))
 
-    def _claim(self, key: Verifier) -> None:
+    def _claim(self, key: Verifier | CosignerVerifier) -> None:
         """A key has one name for ever: nothing signed under one name can be read as another's, and revoked keys stay out."""
         if key.raw in self.keys:
             raise NotVerified(f"the key of {key.name} is already that of {self.keys[key.raw]}", remedy="Make a new key.")

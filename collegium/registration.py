@@ -5,6 +5,7 @@
     Invitation     a name, a role and a one-time key
     Party          the newcomer's own keys, signed by the one-time key and by its own
     Revocation     a party's end
+    Witnesses      which nodes cosign a log's checkpoints, and how many of them must
 
 All but Party are signed by the registry key. What makes an order of such entries valid is `collegium.registry`.
 """
@@ -15,15 +16,34 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from collegium.body import Body, Count, FieldName, Hex64, Name, Seconds
+from collegium.body import Body, Closed, Count, FieldName, Hex64, Line, Name, Seconds
 from collegium.errors import Invalid
+from collegium.log.cosign import CosignerVerifier
 from collegium.log.note import Verifier
 from collegium.log.statement import read_statement
 
-__all__ = ["Federation", "Invitation", "Party", "Registration", "Revocation", "SchemaEntry", "read_registration"]
+__all__ = [
+    "Federation",
+    "Invitation",
+    "Party",
+    "Registration",
+    "Revocation",
+    "SchemaEntry",
+    "WitnessedLog",
+    "Witnesses",
+    "least_quorum",
+    "read_registration",
+]
 
 Vkey = Annotated[str, StringConstraints(min_length=10, max_length=400)]
 Role = Literal["node", "researcher"]
+
+MIN_WITNESSES, MAX_WITNESSES = 3, 5
+
+
+def least_quorum(witnesses: int) -> int:
+    """The smallest quorum whose any two share an honest witness while at most (n-1)//3 lie: (n+f)//2 + 1."""
+    return (witnesses + (witnesses - 1) // 3) // 2 + 1
 
 
 class Registration(Body):
@@ -81,7 +101,7 @@ class Invitation(Registration):
 
 
 class Party(Registration):
-    """The newcomer's answer to its invitation, named by statement id. Only nodes have a log."""
+    """The newcomer's answer to its invitation, named by statement id. Nodes, and only they, have a log and a cosigner key."""
 
     what: Literal["party"] = "party"
     invitation: Hex64
@@ -89,6 +109,7 @@ class Party(Registration):
     name: Name
     statements: Vkey
     log: Vkey | None = None
+    cosigner: Vkey | None = None
     time: Seconds
 
 
@@ -101,16 +122,56 @@ class Revocation(Registration):
     reason: Annotated[str, StringConstraints(max_length=500)]
 
 
-_MODELS: dict[str, type[Federation | SchemaEntry | Invitation | Party | Revocation]] = {
+class WitnessedLog(Closed):
+    """The witnesses of one log, by node name, and how many of them must cosign. No witness and quorum 0: the log has none."""
+
+    origin: Line
+    witnesses: Annotated[tuple[Name, ...], Field(strict=False, max_length=MAX_WITNESSES)]
+    quorum: Annotated[int, Field(ge=0, le=MAX_WITNESSES)]
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        """A quorum that two disjoint halves cannot both reach, with f = (n-1)//3 of the witnesses lying."""
+        if list(self.witnesses) != sorted(set(self.witnesses)):
+            raise ValueError("witnesses are sorted and stand once")
+        count = len(self.witnesses)
+        if not count and not self.quorum:
+            return self
+        if count < MIN_WITNESSES:
+            raise ValueError(f"a log has {MIN_WITNESSES} to {MAX_WITNESSES} witnesses, or none")
+        if not least_quorum(count) <= self.quorum <= count:
+            raise ValueError(f"{count} witnesses need a quorum of {least_quorum(count)} to {count}")
+        return self
+
+
+class Witnesses(Registration):
+    """Who cosigns the logs named here, from now on. For each log the newest entry that names it counts."""
+
+    what: Literal["witnesses"] = "witnesses"
+    time: Seconds
+    logs: Annotated[tuple[WitnessedLog, ...], Field(strict=False, min_length=1)]
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        origins = [log.origin for log in self.logs]
+        if origins != sorted(set(origins)):
+            raise ValueError("logs are sorted by origin and stand once")
+        return self
+
+
+_Entry = Federation | SchemaEntry | Invitation | Party | Revocation | Witnesses
+
+_MODELS: dict[str, type[_Entry]] = {
     "federation": Federation,
     "schema": SchemaEntry,
     "invitation": Invitation,
     "party": Party,
     "revocation": Revocation,
+    "witnesses": Witnesses,
 }
 
 
-def read_registration(note: bytes) -> Federation | SchemaEntry | Invitation | Party | Revocation:
+def read_registration(note: bytes) -> _Entry:
     """The typed entry, signature NOT checked. Raises Invalid when it is none that this version knows."""
     kind, body = read_statement(note)
     if kind != Registration.kind:
@@ -125,6 +186,14 @@ def read_registration(note: bytes) -> Federation | SchemaEntry | Invitation | Pa
 def verifier_of(vkey: str, name: str, place: str) -> Verifier:
     """The key, which must carry exactly this name. Raises Invalid."""
     verifier = Verifier.parse(vkey, place=place)
+    if verifier.name != name:
+        raise Invalid(f"the key is named {verifier.name}, not {name}", place=place)
+    return verifier
+
+
+def cosigner_of(vkey: str, name: str, place: str) -> CosignerVerifier:
+    """The same for a witness's key."""
+    verifier = CosignerVerifier.parse(vkey, place=place)
     if verifier.name != name:
         raise Invalid(f"the key is named {verifier.name}, not {name}", place=place)
     return verifier

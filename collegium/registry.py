@@ -20,6 +20,7 @@ from collegium.body import RegistryView
 from collegium.errors import Invalid, NotVerified, Refused
 from collegium.keys import log_name
 from collegium.log.checkpoint import open_checkpoint
+from collegium.log.cosign import CosignerVerifier
 from collegium.log.merkle import leaf_hash
 from collegium.log.note import Verifier, encode_base64
 from collegium.registrar import Founding, Invited, Registered, State
@@ -171,9 +172,13 @@ class Registry:
             raise Refused(f"{name!r} was not registered", by="identity", reason="identity", remedy="Fetch the registry again.")
         return known[-1]
 
-    def nodes_at(self, size: int) -> list[Registered]:
-        """Nodes registered and not revoked when the registry had `size` entries, sorted by name."""
-        found = [[each for each in history if each.index < size] for _, history in sorted(self._state.parties.items())]
+    def nodes_at(self, size: int, names: Iterable[str] | None = None) -> list[Registered]:
+        """Nodes (of these names, or all) registered and not revoked when the registry had `size` entries, sorted by name."""
+        histories = self._state.parties
+        found = [
+            [each for each in histories.get(name, ()) if each.index < size]
+            for name in sorted(histories if names is None else set(names))
+        ]
         newest = [history[-1] for history in found if history]
         return [each for each in newest if each.role == "node" and (each.ended is None or each.ended >= size)]
 
@@ -200,6 +205,18 @@ class Registry:
     def researchers(self) -> list[Registered]:
         """Researchers that are not revoked, sorted by name."""
         return [party for party in self.parties() if party.role == "researcher" and not party.revoked]
+
+    def witnesses_of(self, origin: str, *, at: int | None = None) -> tuple[dict[str, CosignerVerifier], int]:
+        """Cosigner keys by node name of a log's witnesses, and the quorum, now or when the registry had `at` entries.
+
+        A log without an assignment has none: ({}, 0). A witness revoked since is left out, and the quorum stays what it was.
+        """
+        size = self.size if at is None else at
+        assigned = [log for index, log in self._state.witnesses.get(origin, ()) if index < size]
+        if not assigned:
+            return {}, 0
+        live = {node.name: node.cosigner for node in self.nodes_at(size, names=assigned[-1].witnesses)}
+        return {name: key for name, key in sorted(live.items()) if key is not None}, assigned[-1].quorum
 
     def invitation(self, statement: str) -> Invited:
         """The invitation of this statement id. Raises Refused when there is none."""

@@ -26,14 +26,17 @@ from collegium.body import (
     LogPlace,
     Name,
     RegistryView,
+    Root,
     Seconds,
     first_mistake,
 )
 from collegium.errors import Invalid
 from collegium.keys import RESERVED
+from collegium.log.checkpoint import read_checkpoint
+from collegium.log.note import encode_base64
 from collegium.log.statement import canonical_json, parse_canonical
 from collegium.question import Question
-from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, read_registration
+from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, Witnesses, read_registration
 from collegium.view import View, check_view
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "Original",
     "PartNoise",
     "Party",
+    "Peer",
     "Policy",
     "PolicySnapshot",
     "RegistryView",
@@ -61,12 +65,14 @@ __all__ = [
     "SchemaEntry",
     "UsedRelease",
     "Withdrawal",
+    "Witnesses",
     "read_registration",
 ]
 
 MAX_QUESTIONS = 64
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MAX_AUDIENCE = 10_000
+MAX_PEER = 20_000  # characters of an embedded checkpoint note: more signature lines than five witnesses ever make
 
 Scale = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,40}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,3})?$")]  # repr of a float above 0
 Reason = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -354,6 +360,41 @@ class Policy(Body):
     time: Seconds
     policy: dict[str, Any]
     snapshots: Annotated[tuple[PolicySnapshot, ...], _relaxed]
+
+
+class Peer(Body):
+    """Another log's checkpoint, as this party saw it: the whole note, the log's own signature and cosignatures included.
+
+    It stands before the entries that rest on it, so that an auditor knows what came first without anybody's clock. `origin`, `size`
+    and `root` repeat what the note says.
+    """
+
+    kind = "peer"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    origin: Line
+    size: Count
+    root: Root
+    checkpoint: Annotated[str, StringConstraints(min_length=1, max_length=MAX_PEER)]
+
+    @model_validator(mode="after")
+    def _as_the_note_says(self) -> Self:
+        try:
+            found = read_checkpoint(self.checkpoint.encode("utf-8"))
+        except (Invalid, UnicodeEncodeError):
+            raise ValueError("the checkpoint is none") from None
+        if (found.origin, found.size, encode_base64(found.root)) != (self.origin, self.size, self.root):
+            raise ValueError("origin, size and root are those of the checkpoint")
+        if found.origin == self.log.origin:
+            raise ValueError("a log is not its own peer")
+        return self
+
+    @property
+    def note(self) -> bytes:
+        """The checkpoint note."""
+        return self.checkpoint.encode()
 
 
 class Renewal(Body):

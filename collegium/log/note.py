@@ -31,11 +31,13 @@ __all__ = [
     "Note",
     "Signer",
     "Verifier",
+    "check_key_name",
     "decode_base64",
     "encode_base64",
     "open_note",
     "read_text",
     "sign_note",
+    "split_note",
 ]
 
 MAX_NOTE = 1_000_000  # bytes; a checkpoint with many cosignatures. Entries have their own, smaller limit
@@ -55,7 +57,7 @@ class Verifier:
     raw: bytes  # the public key, 32 bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_key_name(self.name)
         if len(self.raw) != 32:
             raise Invalid("an Ed25519 public key has 32 bytes", place=f"verifier key of {self.name}")
 
@@ -110,7 +112,7 @@ class Signer:
     seed: bytes = field(repr=False)  # 32 bytes; the private key itself
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_key_name(self.name)
         if len(self.seed) != 32:
             raise Invalid("an Ed25519 seed has 32 bytes", place=f"key of {self.name}")
 
@@ -135,9 +137,13 @@ class Signer:
     def vkey(self) -> str:
         return self.verifier.vkey
 
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes of the signature over exactly these bytes."""
+        return self._private.sign(message)
+
     def line(self, text: bytes) -> str:
         """The signature line over the note text `text`, newline included."""
-        return f"{_DASH}{self.name} {encode_base64(self.verifier.key_id + self._private.sign(text))}\n"
+        return f"{_DASH}{self.name} {encode_base64(self.verifier.key_id + self.sign(text))}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,7 @@ def open_note(note: bytes, verifiers: Iterable[Verifier], *, need: int = 1, limi
     4. Count each key once; fewer than `need` rejects the note (NotVerified).
     """
     # (1)
-    text, lines = _split(note, limit)
+    text, lines = split_note(note, limit=limit)
     # (2)
     known: dict[tuple[str, bytes], Verifier] = {}
     for verifier in verifiers:
@@ -198,7 +204,7 @@ def open_note(note: bytes, verifiers: Iterable[Verifier], *, need: int = 1, limi
 
 def read_text(note: bytes, *, limit: int = MAX_NOTE) -> str:
     """The text of a note, strictly split but NOT verified: only to find out who should have signed it. Raises Invalid."""
-    return _split(note, limit)[0]
+    return split_note(note, limit=limit)[0]
 
 
 def encode_base64(raw: bytes) -> str:
@@ -216,8 +222,8 @@ def decode_base64(text: str, *, place: str = "base64") -> bytes:
     return raw
 
 
-def _split(note: bytes, limit: int) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    """Text and signature lines (name, key id, signature) of a note. Raises Invalid; verifies nothing."""
+def split_note(note: bytes, *, limit: int = MAX_NOTE) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """Text and signature lines (name, key id of 4 bytes, what follows it) of a note. Raises Invalid; verifies nothing."""
     if len(note) > limit:
         raise Invalid(f"a note has at most {limit} bytes", place="note")
     try:
@@ -241,14 +247,15 @@ def _signature_line(row: str, number: int) -> tuple[str, bytes, bytes]:
     if not row.startswith(_DASH):
         raise Invalid("a signature line begins with an em dash and a space", place=place)
     name, _, material = row[len(_DASH) :].partition(" ")
-    _check_name(name, place)
+    check_key_name(name, place)
     raw = decode_base64(material, place=place)
     if len(raw) < 5:
         raise Invalid("a signature has a key id of 4 bytes and a body", place=place)
     return name, raw[:4], raw[4:]
 
 
-def _check_name(name: str, place: str = "key name") -> None:
+def check_key_name(name: str, place: str = "key name") -> None:
+    """Raises Invalid when the name cannot stand in a signature line."""
     if not name or _NOT_IN_NAME.search(name):
         raise Invalid("a key name is not empty and has no space, no '+' and no control character", place=place)
 

@@ -108,7 +108,7 @@ class ResultRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., refresh: _Optional[bool] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
 
 class ResultPart(_message.Message):
-    __slots__ = ("request", "indicator", "decision", "release", "blob", "withdrawal", "progress")
+    __slots__ = ("request", "indicator", "decision", "release", "blob", "withdrawal", "progress", "receipt")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     INDICATOR_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class ResultPart(_message.Message):
     BLOB_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWAL_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     request: bytes
     indicator: bytes
     decision: bytes
@@ -123,7 +124,16 @@ class ResultPart(_message.Message):
     blob: bytes
     withdrawal: bytes
     progress: Progress
-    def __init__(self, request: _Optional[bytes] = ..., indicator: _Optional[bytes] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., blob: _Optional[bytes] = ..., withdrawal: _Optional[bytes] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    receipt: StatementReceipt
+    def __init__(self, request: _Optional[bytes] = ..., indicator: _Optional[bytes] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., blob: _Optional[bytes] = ..., withdrawal: _Optional[bytes] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., receipt: _Optional[_Union[StatementReceipt, _Mapping]] = ...) -> None: ...
+
+class StatementReceipt(_message.Message):
+    __slots__ = ("statement", "proof")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    proof: bytes
+    def __init__(self, statement: _Optional[str] = ..., proof: _Optional[bytes] = ...) -> None: ...
 
 class RequestsRequest(_message.Message):
     __slots__ = ("limit",)

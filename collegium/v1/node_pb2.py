@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63ollegium/v1/node.proto\x12\x0c\x63ollegium.v1\"\x13\n\x11NodeStatusRequest\"\x86\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rregistry_size\x18\x03 \x01(\x04\x12\x0e\n\x06schema\x18\x04 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\x05 \x03(\t\x12\x10\n\x08snapshot\x18\x06 \x01(\t\x12\x0e\n\x06policy\x18\x07 \x01(\x0c\"B\n\x0cLearnRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"#\n\nLearnReply\x12\x15\n\rregistry_size\x18\x01 \x01(\x04\"1\n\rAnswerRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\x0c\"<\n\x0b\x41nswerReply\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.collegium.v1.QuestionAnswer\"\xf5\x01\n\x0eQuestionAnswer\x12\x35\n\x07verdict\x18\x01 \x01(\x0e\x32$.collegium.v1.QuestionAnswer.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0c\x12\x0f\n\x07release\x18\x04 \x01(\x0c\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x13\n\x0bwithdrawals\x18\x06 \x03(\x0c\"S\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0c\n\x08RELEASED\x10\x01\x12\x0b\n\x07REFUSED\x10\x02\x12\x08\n\x04HELD\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x32\xcc\x01\n\x04Node\x12\x43\n\x06Status\x12\x1f.collegium.v1.NodeStatusRequest\x1a\x18.collegium.v1.NodeStatus\x12=\n\x05Learn\x12\x1a.collegium.v1.LearnRequest\x1a\x18.collegium.v1.LearnReply\x12@\n\x06\x41nswer\x12\x1b.collegium.v1.AnswerRequest\x1a\x19.collegium.v1.AnswerReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63ollegium/v1/node.proto\x12\x0c\x63ollegium.v1\"\x13\n\x11NodeStatusRequest\"\x86\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rregistry_size\x18\x03 \x01(\x04\x12\x0e\n\x06schema\x18\x04 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\x05 \x03(\t\x12\x10\n\x08snapshot\x18\x06 \x01(\t\x12\x0e\n\x06policy\x18\x07 \x01(\x0c\"B\n\x0cLearnRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"#\n\nLearnReply\x12\x15\n\rregistry_size\x18\x01 \x01(\x04\"B\n\rAnswerRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\x0c\x12\x0f\n\x07receipt\x18\x03 \x01(\x0c\"<\n\x0b\x41nswerReply\x12-\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1c.collegium.v1.QuestionAnswer\"\xa8\x02\n\x0eQuestionAnswer\x12\x35\n\x07verdict\x18\x01 \x01(\x0e\x32$.collegium.v1.QuestionAnswer.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0c\x12\x0f\n\x07release\x18\x04 \x01(\x0c\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x13\n\x0bwithdrawals\x18\x06 \x03(\x0c\x12\x18\n\x10\x64\x65\x63ision_receipt\x18\x07 \x01(\x0c\x12\x17\n\x0frelease_receipt\x18\x08 \x01(\x0c\"S\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0c\n\x08RELEASED\x10\x01\x12\x0b\n\x07REFUSED\x10\x02\x12\x08\n\x04HELD\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x32\xcc\x01\n\x04Node\x12\x43\n\x06Status\x12\x1f.collegium.v1.NodeStatusRequest\x1a\x18.collegium.v1.NodeStatus\x12=\n\x05Learn\x12\x1a.collegium.v1.LearnRequest\x1a\x18.collegium.v1.LearnReply\x12@\n\x06\x41nswer\x12\x1b.collegium.v1.AnswerRequest\x1a\x19.collegium.v1.AnswerReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,13 +40,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEARNREPLY']._serialized_start=267
   _globals['_LEARNREPLY']._serialized_end=302
   _globals['_ANSWERREQUEST']._serialized_start=304
-  _globals['_ANSWERREQUEST']._serialized_end=353
-  _globals['_ANSWERREPLY']._serialized_start=355
-  _globals['_ANSWERREPLY']._serialized_end=415
-  _globals['_QUESTIONANSWER']._serialized_start=418
-  _globals['_QUESTIONANSWER']._serialized_end=663
-  _globals['_QUESTIONANSWER_VERDICT']._serialized_start=580
-  _globals['_QUESTIONANSWER_VERDICT']._serialized_end=663
-  _globals['_NODE']._serialized_start=666
-  _globals['_NODE']._serialized_end=870
+  _globals['_ANSWERREQUEST']._serialized_end=370
+  _globals['_ANSWERREPLY']._serialized_start=372
+  _globals['_ANSWERREPLY']._serialized_end=432
+  _globals['_QUESTIONANSWER']._serialized_start=435
+  _globals['_QUESTIONANSWER']._serialized_end=731
+  _globals['_QUESTIONANSWER_VERDICT']._serialized_start=648
+  _globals['_QUESTIONANSWER_VERDICT']._serialized_end=731
+  _globals['_NODE']._serialized_start=734
+  _globals['_NODE']._serialized_end=938
 # @@protoc_insertion_point(module_scope)

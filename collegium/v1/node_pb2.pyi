@@ -46,12 +46,14 @@ class LearnReply(_message.Message):
     def __init__(self, registry_size: _Optional[int] = ...) -> None: ...
 
 class AnswerRequest(_message.Message):
-    __slots__ = ("request", "details")
+    __slots__ = ("request", "details", "receipt")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     request: bytes
     details: bytes
-    def __init__(self, request: _Optional[bytes] = ..., details: _Optional[bytes] = ...) -> None: ...
+    receipt: bytes
+    def __init__(self, request: _Optional[bytes] = ..., details: _Optional[bytes] = ..., receipt: _Optional[bytes] = ...) -> None: ...
 
 class AnswerReply(_message.Message):
     __slots__ = ("answers",)
@@ -60,7 +62,7 @@ class AnswerReply(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[QuestionAnswer, _Mapping]]] = ...) -> None: ...
 
 class QuestionAnswer(_message.Message):
-    __slots__ = ("verdict", "reason", "decision", "release", "payload", "withdrawals")
+    __slots__ = ("verdict", "reason", "decision", "release", "payload", "withdrawals", "decision_receipt", "release_receipt")
     class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERDICT_UNSPECIFIED: _ClassVar[QuestionAnswer.Verdict]
@@ -79,10 +81,14 @@ class QuestionAnswer(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWALS_FIELD_NUMBER: _ClassVar[int]
+    DECISION_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_RECEIPT_FIELD_NUMBER: _ClassVar[int]
     verdict: QuestionAnswer.Verdict
     reason: str
     decision: bytes
     release: bytes
     payload: bytes
     withdrawals: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, verdict: _Optional[_Union[QuestionAnswer.Verdict, str]] = ..., reason: _Optional[str] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., withdrawals: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    decision_receipt: bytes
+    release_receipt: bytes
+    def __init__(self, verdict: _Optional[_Union[QuestionAnswer.Verdict, str]] = ..., reason: _Optional[str] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., withdrawals: _Optional[_Iterable[bytes]] = ..., decision_receipt: _Optional[bytes] = ..., release_receipt: _Optional[bytes] = ...) -> None: ...

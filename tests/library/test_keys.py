@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from collegium.errors import Failed, Invalid
-from collegium.keys import check_name, invitation_name, load_signer, log_name, save_secret, save_signer, statements_name
+from collegium.keys import (
+    check_name,
+    invitation_name,
+    load_cosigner,
+    load_signer,
+    log_name,
+    save_secret,
+    save_signer,
+    statements_name,
+)
+from collegium.log.cosign import CosignerSigner
 from collegium.log.note import Signer
 
 SIGNER = Signer.from_seed("example/alpha/statements", bytes(range(32)))
@@ -43,6 +53,21 @@ def test_the_same_key_may_be_saved_again_and_no_other(tmp_path: Path) -> None:
             save_signer(path, other)
     assert load_signer(path) == SIGNER
     assert names(tmp_path) == ["statements"]
+
+
+def test_a_witness_keeps_its_key_in_the_same_form_and_signs_nothing_else_with_it(tmp_path: Path) -> None:
+    cosigner = CosignerSigner.from_seed("example/alpha/witness", SIGNER.seed)
+    path = tmp_path / "witness"
+    save_signer(path, cosigner)
+    save_signer(path, cosigner)
+    assert load_cosigner(path) == cosigner
+    with pytest.raises(Invalid, match="another key is kept there"):
+        save_signer(path, CosignerSigner.generate(cosigner.name))
+    save_signer(tmp_path / "statements", SIGNER)
+    with pytest.raises(Invalid, match="no witness's key"):
+        load_cosigner(tmp_path / "statements")
+    with pytest.raises(Invalid, match="load it as one"):
+        load_signer(path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])

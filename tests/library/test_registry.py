@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from collegium.errors import CollegiumError, Invalid, NotVerified, Refused
 from collegium.log.checkpoint import sign_checkpoint
+from collegium.log.cosign import CosignerSigner
 from collegium.log.merkle import leaf_hash, root
 from collegium.log.note import Signer, sign_note
 from collegium.log.statement import sign_statement, statement_id
@@ -77,6 +79,11 @@ def invite(
     return Invitation(**body, replaces=True if replaces else None).sign(signer)  # type: ignore[arg-type]
 
 
+def cosigner_beside(log: Signer, name: str) -> CosignerSigner:
+    """The cosigner key that this test's nodes have beside a log key."""
+    return CosignerSigner.from_seed(f"{FED}/{name}/witness", hashlib.sha256(log.seed).digest())
+
+
 def party(
     invitation: bytes, name: str, statements: Signer, log: Signer | None, *signers: Signer, role: str = "node", time: int = 9
 ) -> bytes:
@@ -86,6 +93,7 @@ def party(
         name=name,
         statements=statements.vkey,
         log=log.vkey if log is not None else None,
+        cosigner=cosigner_beside(log, name).vkey if log is not None else None,
         time=time,
     ).sign(*signers)
 
@@ -329,6 +337,17 @@ FORGED: dict[str, tuple[str, list[bytes]]] = {
             )
         ],
     ),
+    "schema that moves a dataset to another privacy unit": (
+        "for ever",
+        [
+            SchemaEntry(
+                name="higher-education",
+                version=2,
+                toml=TOML.format(version=2).replace('unit = "student"', 'unit = "pupil"').replace("units.student", "units.pupil"),
+                time=2,
+            ).sign(REGISTRY)
+        ],
+    ),
     "schema with another version inside": ("another schema than its text", [schema(4, says=5)]),
     "schema that is no TOML": (
         "Invalid statement",
@@ -396,9 +415,12 @@ FORGED: dict[str, tuple[str, list[bytes]]] = {
         "another name or role",
         [eve_invited, party(eve_invited, "eve", eve_keys[0], None, E, eve_keys[0], role="researcher")],
     ),
-    "node without a log": ("a researcher has none", [eve_invited, party(eve_invited, "eve", eve_keys[0], None, E, eve_keys[0])]),
+    "node without a log": (
+        "a node has a log and a cosigner key",
+        [eve_invited, party(eve_invited, "eve", eve_keys[0], None, E, eve_keys[0])],
+    ),
     "researcher with a log": (
-        "a researcher has none",
+        "a researcher has neither",
         [
             invite("eve", E, role="researcher"),
             by_eve(invitation=invite("eve", E, role="researcher"), role="researcher"),
