@@ -1,25 +1,28 @@
 """How a signed question becomes a signed release. This is the only way from rows to the outside.
 
-    (1) verify    the researcher's signature and registration, by this node itself, against the newest registry it has verified
+    (1) verify    the researcher's signature and registration, by this node itself, against the newest registry it has verified;
+                  and the receipt by which the coordinator is bound to the request
     (2) policy    apply the steward's signed policy: allow, refuse, or hold for a person's approval
     (3) compile   the question to a tally layout: its shape, its sensitivity and its cost follow from schema and question alone
     (4) charge    ONE durable transaction: look up (question digest, snapshot id); not there: charge the budgets, log the decision
     (5) tally     the exact integers, on the charged row's own snapshot
     (6) noise     one discrete Gaussian for each component, at the scale its charged rho pays for
     (7) store     ONE durable transaction: sign, log and keep the release, unless the row has one already
-    (8) gate      the stored release leaves, with the decision that paid for it or names it as a reuse
+    (8) gate      once a quorum of the log's witnesses has confirmed it, the stored release leaves, with the decision that paid for
+                  it or names it as a reuse, and a receipt for each; until then the answer is `pending`
 
 Why it holds. Noise is drawn only for a row that is charged already, so whatever leaves has been paid for. A row has one release for
 ever, and only stored releases leave, so one question on one snapshot never goes out with two noises: not when asked a hundred times
 at once, not by two processes on one database, not after a crash. What is refused in (1) to (4) is decided before data are touched.
 
 A crash before (4) leaves nothing, between (4) and (7) a charge without a release, after (7) both. Recovery is the same path: the
-repeated request finds its row in (4), pays nothing, and goes on from where the row stands.
+repeated request finds its row in (4), pays nothing, and goes on from where the row stands. Nothing is signed, so nothing charged,
+before the witnesses have confirmed after a start that this is the newest log there is (`collegium_node.permit`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +39,7 @@ from collegium_node.ledger import OverBudget, Row
 from collegium_node.lines import Lines
 from collegium_node.members import Members
 from collegium_node.policy import Policy, Verdict
+from collegium_node.receipts import Receipts
 from collegium_node.requests import apply_steward
 from collegium_node.shelf import Shelf, Shelved
 from collegium_node.store import StorageBroken
@@ -64,6 +68,15 @@ class _Paid:
     decision: SignedDecision | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What steps (1) to (7) came to for one question; all of it is stored. `failure`: a reason why they could not be finished."""
+
+    decision: SignedDecision | None
+    release: SignedRelease | None = None
+    failure: str = ""
+
+
 class Answering:
     """The answer path of one node; safe to call from many threads."""
 
@@ -75,6 +88,7 @@ class Answering:
         members: Members,
         policy: Callable[[], Policy],
         engine: Engine,
+        receipts: Receipts,
         clock: Clock,
         lines: Lines,
     ) -> None:
@@ -83,13 +97,17 @@ class Answering:
         self._members = members
         self._policy = policy
         self._engine = engine
+        self._receipts = receipts
         self._clock = clock
         self._lines = lines
         self._shelf = Shelf(journal)
         self._turns = Turns()
 
-    def answer(self, note: bytes, details: bytes) -> AnswerReply:
+    def answer(self, note: bytes, details: bytes, receipt: bytes) -> AnswerReply:
         """The reply to one request. Idempotent: the same bytes give the same releases.
+
+        Args:
+            receipt: the coordinator's proof that its log holds the request.
 
         Raises:
             Invalid, NotVerified, Refused: the request failed (1); nothing of it was logged.
@@ -97,26 +115,27 @@ class Answering:
         """
         # (1) verify
         self._members.check_own()
-        asked = check_request(note, details, self._members.registry, self._name)
+        asked = check_request(note, details, receipt, self._members.registry, self._name)
         if asked.expiry < self._clock() and not decisions.is_bound(self._journal, asked):
             raise Invalid(public_text("expired"), place="expiry", reason="expired")
-        answers = [self._alone(asked, number) for number in range(len(asked.questions))]
+        answers = self._leave([self._alone(asked, number) for number in range(len(asked.questions))])
         verdicts = " ".join(QuestionAnswer.Verdict.Name(answer.verdict) for answer in answers)
         self._lines.event("answered", request=asked.id, researcher=asked.researcher, verdicts=verdicts)
         return gate.reply(answers)
 
-    def _alone(self, asked: Asked, number: int) -> QuestionAnswer:
+    def _alone(self, asked: Asked, number: int) -> _Said:
         """One question; whatever goes wrong with it touches no other question of the request."""
         try:
-            return self._question(asked, number)
-        except Refused as refusal:
-            return self._say(asked, number, Verdict("refuse", refusal.reason))
+            try:
+                return self._question(asked, number)
+            except Refused as refusal:
+                return self._say(asked, number, Verdict("refuse", refusal.reason))
         except StorageBroken:
             raise
         except Exception as error:
-            return gate.failed(self._note_failure(error, asked, number))
+            return _Said(None, failure=self._note_failure(error, asked, number))
 
-    def _question(self, asked: Asked, number: int) -> QuestionAnswer:
+    def _question(self, asked: Asked, number: int) -> _Said:
         question = asked.questions[number]
         # (2) policy: the rules first, then what the steward has said to this very request
         verdict = self._policy().verdict(
@@ -132,16 +151,34 @@ class Answering:
         # (4) charge
         paid = self._charge(asked, number, layout, snapshot.id)
         if isinstance(paid, SignedDecision):
-            return gate.refused_or_held(paid)
+            return _Said(paid)
         # (5) (6) (7)
         try:
             release = self._release(paid.row, layout, schema)
         except StorageBroken:
             raise
         except Exception as error:
-            return gate.failed(self._note_failure(error, asked, number), paid.decision)
-        # (8) gate
-        return gate.released(paid.decision or self._reuse(asked, number, paid.row, release), release)
+            return _Said(paid.decision, failure=self._note_failure(error, asked, number))
+        return _Said(paid.decision or self._reuse(asked, number, paid.row, release), release)
+
+    def _leave(self, said: Sequence[_Said]) -> list[QuestionAnswer]:
+        """(8) gate: what is stored leaves once the quorum has confirmed it. Waits once for all questions, at most two seconds."""
+        found = [(each.decision, each.release) for each in said if each.release is not None]
+        receipts = self._receipts.confirmed(entry.index for pair in found for entry in pair if entry is not None)
+        answers = []
+        for each in said:
+            decision, release = each.decision, each.release
+            if decision is None:
+                answers.append(gate.failed(each.failure))
+            elif release is not None and decision.index in receipts and release.index in receipts:
+                answers.append(gate.released(decision, release, receipts))
+            elif release is not None:  # stored, and this very release goes out when the coordinator asks again
+                answers.append(gate.failed("pending", decision, self._receipts.plain(decision.index)))
+            elif each.failure:
+                answers.append(gate.failed(each.failure, decision, self._receipts.plain(decision.index)))
+            else:
+                answers.append(gate.refused_or_held(decision, self._receipts.plain(decision.index)))
+        return answers
 
     def _compile(self, asked: Asked, number: int, snapshot: Shelved) -> tuple[Layout, Schema]:
         question = asked.questions[number]
@@ -200,7 +237,7 @@ class Answering:
             with self._journal.write("release") as log:
                 now_there = ledger.find(log.db, row.digest, row.snapshot)
                 if now_there is None or now_there.release is None:  # another process may have been faster: its release is the one
-                    payload = Blob(sha256=log.blob(noisy.payload), size=len(noisy.payload))
+                    payload = Blob(sha256=log.blob(noisy.payload, published=True), size=len(noisy.payload))
                     parts = tuple(PartNoise(cells=p.width, scale=repr(s)) for p, s in zip(layout.parts, noisy.scales, strict=True))
                     signed = Release(
                         log=log.place, registry=log.registry, time=log.now, request=row.request, number=row.number,
@@ -220,15 +257,18 @@ class Answering:
         with self._journal.write("reuse") as log:
             return decisions.record(log, asked, number, "reuse", question=row.digest, snapshot=row.snapshot, original=original)
 
-    def _say(self, asked: Asked, number: int, verdict: Verdict) -> QuestionAnswer:
+    def _say(self, asked: Asked, number: int, verdict: Verdict) -> _Said:
         """A signed refusal, or a signed hold for the steward's list."""
         assert verdict.word != "allow"
         with self._journal.write(verdict.word) as log:
             digest = asked.questions[number].digest
-            said = decisions.record(log, asked, number, verdict.word, reason=verdict.reason, question=digest)
-        return gate.refused_or_held(said)
+            return _Said(decisions.record(log, asked, number, verdict.word, reason=verdict.reason, question=digest))
 
     def _note_failure(self, error: Exception, asked: Asked, number: int) -> str:
         """A local line with type and place of the error, never its message; the reason that may leave."""
         self._lines.failure("question-failed", error, request=asked.id, number=number)
-        return "snapshot-gone" if isinstance(error, CollegiumError) and error.reason == "snapshot-gone" else "failed"
+        return error.reason if isinstance(error, CollegiumError) and error.reason in _FAILURES else "failed"
+
+
+_FAILURES = frozenset({"snapshot-gone", "not-confirmed", "restored"})
+"""What a node says of a question it could not finish; anything else is a plain failure."""

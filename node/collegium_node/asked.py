@@ -12,6 +12,7 @@ from collegium.log.statement import MAX_STATEMENT, statement_id
 from collegium.question import Question
 from collegium.registry import Registry
 from collegium.statements import Details, Request
+from collegium_node.receipts import Logged, check_receipt
 
 __all__ = ["MAX_DETAILS", "Asked", "check_request", "parse_request", "purpose_of"]
 
@@ -20,7 +21,8 @@ MAX_DETAILS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One verified request: its id, the bytes that came, who asked (by key), what for, and the questions in their order."""
+    """One verified request: its id, the bytes that came, who asked (by key), what for, the questions in their order, and the proof
+    that the coordinator has logged it."""
 
     id: str
     note: bytes
@@ -30,9 +32,10 @@ class Asked:
     purpose: str
     expiry: int
     questions: tuple[Question, ...]
+    logged: Logged
 
 
-def check_request(note: bytes, details: bytes, registry: Registry, node: str) -> Asked:
+def check_request(note: bytes, details: bytes, receipt: bytes, registry: Registry, node: str) -> Asked:
     """The request, verified against the newest registry this node has verified.
 
     1. The note is small enough and strictly a request; anything unknown in it is refused.
@@ -40,6 +43,7 @@ def check_request(note: bytes, details: bytes, registry: Registry, node: str) ->
     3. It is addressed to this node.
     4. It was made with a registry that is a part of ours, as far as ours reaches: else somebody shows two registries.
     5. The details are those it names.
+    6. The receipt proves that the coordinator's log holds exactly these bytes.
 
     Raises:
         Invalid, NotVerified, Refused: each with a `reason` of the public table and its text. Expiry is the caller's to check: a
@@ -65,6 +69,8 @@ def check_request(note: bytes, details: bytes, registry: Registry, node: str) ->
         raise NotVerified(public_text("identity"), place="registry", reason="identity")
     # (5)
     purpose = purpose_of(details, body.details)
+    # (6)
+    logged = check_receipt(receipt, note, registry)
     return Asked(
         id=statement_id(note),
         note=note,
@@ -74,6 +80,7 @@ def check_request(note: bytes, details: bytes, registry: Registry, node: str) ->
         purpose=purpose,
         expiry=body.expiry,
         questions=body.questions,
+        logged=logged,
     )
 
 

@@ -6,6 +6,7 @@ before a command needs it.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from collegium.errors import CollegiumError, Exit, rule_of
+from collegium_node.log_cli import log_app
 from collegium_node.steward_cli import steward_app
 from collegium_node.terminal import HERE, HomeOption, JsonOption, opened, say, show, show_json
 
@@ -31,6 +33,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; errors leave as one line and their exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # before gRPC is loaded; what matters of a connection is in our own lines
     try:
         app()
     except CollegiumError as error:
@@ -133,6 +136,7 @@ def serve(home: HomeOption = HERE) -> None:
 
 
 app.add_typer(steward_app)
+app.add_typer(log_app)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from collegium_node.asked import Asked
 from collegium_node.gate import SignedDecision, SignedRelease
 from collegium_node.journal import Journal, Writer
 from collegium_node.ledger import Row
+from collegium_node.receipts import keep_logged
 
 __all__ = ["at", "bound_row", "is_bound", "keep_request", "record", "release_of"]
 
@@ -22,10 +23,15 @@ Word = Literal["charge", "reuse", "refuse", "hold", "allow"]
 
 
 def keep_request(log: Writer, asked: Asked) -> None:
-    """Log a verified request and its details, once, before the first decision on it. The first spelling of its signatures stays."""
+    """Log a verified request and its details, once, before the first decision on it. The first spelling of its signatures stays.
+
+    Before it, and before every later decision, stands the newest checkpoint that the coordinator has shown with it: what came first
+    is then known without anybody's clock.
+    """
+    keep_logged(log, asked.id, asked.logged)
     if not log.db.execute("SELECT 1 FROM entries WHERE kind = 'request' AND request = ?", (asked.id,)).fetchone():
+        log.blob(asked.details, published=False)  # who asked what for may have to be erased
         log.keep("request", asked.note, request=asked.id)
-        log.blob(asked.details)
 
 
 def record(

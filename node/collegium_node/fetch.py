@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 
+from collegium.enrolment import Keys
 from collegium.transport.channels import TlsFiles, client_channel
 from collegium.transport.status import from_rpc
 from collegium.v1.federation_pb2 import RegistryRequest
@@ -17,30 +18,30 @@ __all__ = ["coordinator_channel", "fetch_registry", "tls_of"]
 TIMEOUT = 30.0  # seconds for one page
 
 
-def tls_of(home: Home, membership: Membership) -> TlsFiles:
+def tls_of(home: Home, membership: Membership, keys: Keys | None = None) -> TlsFiles:
     """This node's TLS files as they are on disk now: a renewed certificate is taken up by the next connection."""
-    chain, key = home.keys.tls()
+    chain, key = (keys or home.keys).tls()
     return TlsFiles(ca=membership.ca.encode(), chain=chain, key=key)
 
 
-def coordinator_channel(home: Home, membership: Membership, proxy: str) -> grpc.aio.Channel:
-    """A new channel to the coordinator's main port."""
-    files = tls_of(home, membership)
+def coordinator_channel(home: Home, membership: Membership, proxy: str, keys: Keys | None = None) -> grpc.aio.Channel:
+    """A new channel to the coordinator's main port. `keys`: others than those in use."""
+    files = tls_of(home, membership, keys)
     return client_channel(membership.service, ca=files.ca, server="coordinator", me=files, proxy=proxy)
 
 
-def fetch_registry(node: Node, proxy: str = "") -> int:
+def fetch_registry(node: Node, proxy: str = "", keys: Keys | None = None) -> int:
     """Ask the coordinator for all registry entries this node lacks, and verify each. The size known afterwards.
 
     Raises Offline when the coordinator cannot be reached, NotVerified when what it sends does not verify.
     """
-    return asyncio.run(_fetch(node, proxy))
+    return asyncio.run(_fetch(node, proxy, keys))
 
 
-async def _fetch(node: Node, proxy: str) -> int:
+async def _fetch(node: Node, proxy: str, keys: Keys | None) -> int:
     entries: list[bytes] = []
     first = node.members.registry.size
-    channel = coordinator_channel(node.home, node.membership, proxy)
+    channel = coordinator_channel(node.home, node.membership, proxy, keys)
     try:
         while True:
             try:

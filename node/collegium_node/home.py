@@ -3,10 +3,13 @@
 node.toml        the operator's mapping and settings                    collegium_node.config
 policy.toml      the steward's draft; in force once signed              collegium_node.steward
 membership.json  federation, addresses, pinned keys                     `join`
-keys/            statements, log, tls.key, tls.csr, tls.pem             collegium.enrolment
+keys/            statements, log, witness, tls.key, tls.csr, tls.pem    collegium.enrolment
 snapshot.key     the secret of row digests                              collegium_node.digest
 node.db          log, ledger, registry                                  collegium_node.store
 snapshots/       prepared rows                                          collegium_node.snapshot
+serve.lock       held by the serving process; says whether it may sign  collegium_node.permit
+published        where the log was exported to                          collegium_node.publish
+metrics.prom     how log and witnesses stand, for monitoring            collegium_node.metrics
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from collegium.keys import load_signer, save_secret
 from collegium_node.config import NodeConfig, read_config
 from collegium_node.journal import Journal
 from collegium_node.members import Members
+from collegium_node.permit import Permit
+from collegium_node.quorum import Quorum
 from collegium_node.store import Fault, Store, no_fault
 
 __all__ = ["Home", "Membership", "Node"]
@@ -50,6 +55,8 @@ class Node:
     store: Store
     journal: Journal
     members: Members
+    permit: Permit
+    quorum: Quorum
 
     def close(self) -> None:
         self.store.close()
@@ -85,6 +92,18 @@ class Home:
     def database(self) -> Path:
         return self.root / "node.db"
 
+    @property
+    def serve_lock(self) -> Path:
+        return self.root / "serve.lock"
+
+    @property
+    def published_file(self) -> Path:
+        return self.root / "published"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.root / "metrics.prom"
+
     def config(self) -> NodeConfig:
         return read_config(self.config_file)
 
@@ -107,14 +126,26 @@ class Home:
 
     def open(self, clock: Callable[[], float], *, fault: Fault = no_fault, verify: bool = False) -> Node:
         """Open the database with the node's keys. With `verify`, prove first that log and checkpoint agree (at every start)."""
+        node = self.open_at(self.database, self.keys, clock, fault=fault)
+        try:
+            node.journal.guard = node.permit
+            if verify:
+                node.journal.verify()
+        except BaseException:
+            node.close()
+            raise
+        return node
+
+    def open_at(self, database: Path, keys: Keys, clock: Callable[[], float], *, fault: Fault = no_fault) -> Node:
+        """Another database than the one in use, with its own keys and without a guard: only for one that is being made."""
         membership = self.membership()
-        statements, log = load_signer(self.keys.statements), load_signer(self.keys.log)
-        store = Store(self.database, fault=fault)
+        statements, log = load_signer(keys.statements), load_signer(keys.log)
+        store = Store(database, fault=fault)
         try:
             journal = Journal(store, statements, log, clock)
-            if verify:
-                journal.verify()
-            return Node(self, membership, store, journal, Members(store, membership.registry, membership.name, statements.vkey))
+            members = Members(store, membership.registry, membership.name, statements.vkey)
+            permit = Permit(store, members, journal.origin, self.serve_lock)
+            return Node(self, membership, store, journal, members, permit, Quorum(journal, members, clock))
         except BaseException:
             store.close()
             raise

@@ -48,11 +48,21 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The steward's figures in nano-rho. A unit without a budget has none to spend."""
+    """The steward's figures in nano-rho. A unit without a budget has none to spend.
+
+    `lost`: by unit, what an earlier log of this node may have charged, and when that log was lost. It counts against every budget
+    and limit of the unit, as if it had been spent then.
+    """
 
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     datasets: Mapping[str, int] = field(default_factory=dict)
     researchers: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def lost_on(self, unit: str, start: int = 0, end: int = 2**62) -> int:
+        """What counts as spent on a unit without a charge, if it was lost in this time."""
+        rho, time = self.lost.get(unit, (0, 0))
+        return rho if start <= time < end else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,8 @@ def check(db: sqlite3.Connection, limits: Limits, *, unit: str, dataset: str, re
     if budget is None:
         raise OverBudget("budget-period")
     label, start, end = period_of(time, budget.period)
-    if _spent(db, "unit = ?", (unit,)) + rho > budget.lifetime:
+    rho_ever, rho = rho + limits.lost_on(unit), rho + limits.lost_on(unit, start, end)
+    if _spent(db, "unit = ?", (unit,)) + rho_ever > budget.lifetime:
         raise OverBudget("budget-lifetime")
     within = "time >= ? AND time < ? AND unit = ?"
     if _spent(db, within, (start, end, unit)) + rho > budget.rho:
@@ -170,11 +181,13 @@ def spending(db: sqlite3.Connection, limits: Limits, time: int) -> list[Spending
         budget = limits.budgets.get(unit, Budget("year", 0, 0))
         label, start, end = period_of(time, budget.period)
         within = "time >= ? AND time < ? AND unit = ?"
-        ever = _spent(db, "unit = ?", (unit,))
-        lines.append(Spending("unit", unit, unit, label, _spent(db, within, (start, end, unit)), budget.rho, ever, budget.lifetime))
+        lost = limits.lost_on(unit, start, end)
+        ever = _spent(db, "unit = ?", (unit,)) + limits.lost_on(unit)
+        now = _spent(db, within, (start, end, unit)) + lost
+        lines.append(Spending("unit", unit, unit, label, now, budget.rho, ever, budget.lifetime))
         for scope, figures in (("dataset", limits.datasets), ("researcher", limits.researchers)):
             for name, limit in sorted(figures.items()):
-                spent = _spent(db, f"{within} AND {scope} = ?", (start, end, unit, name))
+                spent = _spent(db, f"{within} AND {scope} = ?", (start, end, unit, name)) + lost
                 ever = _spent(db, f"unit = ? AND {scope} = ?", (unit, name))
                 if ever or len(limits.budgets) == 1:
                     lines.append(Spending(scope, name, unit, label, spent, limit, ever, None))

@@ -14,10 +14,13 @@ import threading
 from collections.abc import Sequence
 
 from collegium.errors import NotVerified, Refused
+from collegium.log.cosign import own_lines
 from collegium.registry import Registry
 from collegium_node.store import Store
 
 __all__ = ["Members"]
+
+MAX_CHECKPOINT = 15_000  # bytes kept of a registry checkpoint: it becomes an entry of this log, which holds no more than 65,535
 
 
 class Members:
@@ -51,6 +54,8 @@ class Members:
             if first + len(entries) > known:
                 self._registry.extend(entries, checkpoint, first=first)
                 view = self._registry.view()
+                if len(checkpoint) > MAX_CHECKPOINT:
+                    checkpoint = own_lines(checkpoint, self._registry.registry_log)
                 db.executemany("INSERT INTO registry VALUES (?, ?)", enumerate(entries[known - first :], start=known))
                 db.execute("INSERT OR REPLACE INTO registry_head VALUES (1, ?, ?, ?)", (view.size, view.root, checkpoint))
             # Crash here: nothing was kept and the coordinator sends it again. A refused commit ends the process, so that what this

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from collegium.errors import Invalid
 from collegium_node.ledger import Budget, Limits
 
-__all__ = ["NOTHING", "BudgetLine", "Policy", "Rule", "Verdict"]
+__all__ = ["NOTHING", "BudgetLine", "Lost", "Policy", "Rule", "Verdict"]
 
 NanoRho = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 
@@ -66,13 +66,24 @@ class Verdict:
     reason: str = ""
 
 
+class Lost(_Closed):
+    """What counts as spent on a privacy unit though no charge in this log says so: an earlier log was lost at `time`. Nano-rho."""
+
+    rho: NanoRho
+    time: Annotated[int, Field(ge=0, strict=True)]
+
+
 class Policy(_Closed):
-    """All of a steward's rules. `largest_question`: the most one question may cost, nano-rho; None leaves it to the budgets."""
+    """All of a steward's rules. `largest_question`: the most one question may cost, nano-rho; None leaves it to the budgets.
+
+    `lost` is no rule of the steward's: it is written when a new log is opened (`recover --new-log`) and stays.
+    """
 
     budget: dict[str, BudgetLine] = {}
     limits: Limit = Limit()
     largest_question: NanoRho | None = None
     allow: tuple[Rule, ...] = ()
+    lost: dict[str, Lost] | None = None
 
     def verdict(self, *, researcher: str, key: str, dataset: str, purpose: str, rho: int) -> Verdict:
         """What the policy says to one question, before any budget is looked at."""
@@ -87,7 +98,8 @@ class Policy(_Closed):
     def figures(self) -> Limits:
         """The budgets and limits as the ledger wants them."""
         budgets = {unit: Budget(line.period, line.rho, line.lifetime) for unit, line in self.budget.items()}
-        return Limits(budgets, self.limits.dataset, self.limits.researcher)
+        lost = {unit: (line.rho, line.time) for unit, line in (self.lost or {}).items()}
+        return Limits(budgets, self.limits.dataset, self.limits.researcher, lost)
 
     def to_json(self) -> dict[str, Any]:
         """The plain tree that is signed."""

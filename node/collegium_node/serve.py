@@ -3,22 +3,25 @@
 Dial (default): it opens a tunnel to the coordinator and answers what comes down it. Listen: the same servicer behind a port, with
 gRPC's health and reflection. SIGTERM and SIGINT stop taking questions, finish those in flight, and end with 0. SIGHUP signs
 policy.toml anew. A disk that refuses a write ends the process with 1 at once: its successor finds everything that was promised.
+
+Beside the answers run: the loop that keeps the log confirmed by its witnesses (nothing is signed before it has once succeeded), the
+renewal of the certificate, the compilation of the kernel before the first question needs it, and the figures for monitoring. A log
+that proves to be restored stops signing at once; the process stays, so that whoever asks is told why.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from collegium.enrolment import renew
-from collegium.errors import CollegiumError, Exit, Failed, rule_of
+from collegium.errors import CollegiumError, Exit, rule_of
 from collegium.tls import renew_at
 from collegium.transport.channels import listen, new_server, server_credentials
 from collegium.transport.dial import dial_forever, dial_once
@@ -26,20 +29,34 @@ from collegium.transport.dispatch import add_service, handlers_of
 from collegium.transport.endpoint import Endpoint
 from collegium.transport.peer import COORDINATOR, Peer, only_role
 from collegium.transport.status import to_public_status
-from collegium.v1 import node_pb2
+from collegium.v1 import log_pb2, node_pb2, witness_pb2
+from collegium_node import metrics, publish
+from collegium_node.alone import alone
 from collegium_node.answer import Answering
 from collegium_node.config import NodeConfig
+from collegium_node.cosigning import Cosigning
 from collegium_node.digest import load_secret
 from collegium_node.embedded import Embedded
+from collegium_node.engine import warm_up
 from collegium_node.fetch import coordinator_channel, tls_of
 from collegium_node.home import Home, Node
 from collegium_node.lines import Lines, of_loop, take_over
+from collegium_node.logservice import LogService, WitnessService
+from collegium_node.receipts import Receipts
+from collegium_node.relay import ChannelRelay, TunnelRelay
 from collegium_node.service import NodeService
 from collegium_node.steward import InForce, sign_draft
+from collegium_node.witness import Witnessing
 
 __all__ = ["serve"]
 
+Services = Sequence[tuple[Any, Any]]
+"""Servicers and the descriptors of their services."""
+
 NODE = node_pb2.DESCRIPTOR.services_by_name["Node"]
+LOG = log_pb2.DESCRIPTOR.services_by_name["Log"]
+WITNESS = witness_pb2.DESCRIPTOR.services_by_name["Witness"]
+METRICS_EVERY = 5.0  # seconds
 RENEW_CHECK = 600.0  # seconds between looks at the certificate
 GRACE = 30.0  # seconds that questions in flight get when the process is told to stop
 
@@ -60,26 +77,17 @@ class _Stop:
 def serve(home: Home, *, clock: Callable[[], float] = time.time, stream: TextIO = sys.stderr) -> Exit:
     """Run until a signal or a broken disk. The process's exit code."""
     config = home.config()
-    with _alone(home):
+    home.membership()
+    home.keys.tls()  # without them every attempt to connect would fail alike: said now, not again and again
+    with alone(home):
         node = home.open(clock, verify=True)
         lines = Lines(stream, clock)
         take_over(lines)
         try:
+            publish.check(node)
             return asyncio.run(_serve(node, config, lines, clock))
         finally:
             node.close()
-
-
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """One server for a folder: two would be safe for the budget, but the coordinator would see two nodes of one name."""
-    home.membership()
-    with (home.root / "serve.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Failed("this node is being served already", place=str(home.root), remedy="Stop the other one first.") from None
-        yield
 
 
 async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[], float]) -> Exit:
@@ -89,89 +97,157 @@ async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, _sign_policy, node, lines)
-    _sign_policy(node, lines)
+    if not node.quorum.witnesses().need:
+        _sign_policy(node, lines)
+    node.permit.on_confirmed = lambda: _sign_policy(node, lines)
     engine = Embedded(node.home.root, load_secret(node.home.snapshot_key))
     answering = Answering(
         name=node.membership.name, journal=node.journal, members=node.members, policy=InForce(node.journal), engine=engine,
-        clock=clock, lines=lines,
+        receipts=Receipts(node.journal, node.quorum), clock=clock, lines=lines,
     )  # fmt: skip
     service = NodeService(
         node, answering, lines, max_parallel=config.limits.max_parallel, grid_ms=config.limits.answer_grid_ms,
         on_broken=lambda: stop(Exit.FAILED),
     )  # fmt: skip
-    renewing = asyncio.create_task(_renew_forever(node, lines, clock))
+    services = (
+        (service, NODE),
+        (LogService(node, service.small), LOG),
+        (WitnessService(Witnessing(node, clock), service.small), WITNESS),
+    )
+    line = (
+        _Listening(node, config, services, lines)
+        if config.coordinator.mode == "listen"
+        else _Dialling(node, config, services, lines)
+    )
+    cosigning = Cosigning(node, line.relay, lines)
+    beside = [
+        asyncio.create_task(work)
+        for work in (
+            _warm_up(lines),
+            _renew_forever(node, lines, clock, line.renewed),
+            _needed(cosigning.run(), stop, lines),
+            metrics.keep(node, every=METRICS_EVERY),
+        )
+    ]
     try:
-        if config.coordinator.mode == "listen":
-            await _listen(node, config, service, lines, stop)
-        else:
-            await _dial(node, config, service, lines, stop)
+        await line.run(stop)
     finally:
-        renewing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await renewing
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     await service.drain()
+    if node.store.broken is None:
+        node.quorum.save(now=True)
     lines.event("stopped", code=int(stop.code))
     return stop.code
 
 
-async def _dial(node: Node, config: NodeConfig, service: NodeService, lines: Lines, stop: _Stop) -> None:
-    membership = node.membership
-    peer = Peer(membership.federation, COORDINATOR, COORDINATOR)
-    handlers = handlers_of(service, NODE, peer=peer, status=to_public_status)
-    live: list[Endpoint] = []
+async def _needed(work: Coroutine[Any, Any, None], stop: _Stop, lines: Lines) -> None:
+    """Work without which the process is of no use: when it breaks, the process ends and its successor begins anew."""
+    try:
+        await work
+    except Exception as error:
+        lines.failure("broken", error)
+        stop(Exit.FAILED)
 
-    def opened(endpoint: Endpoint) -> None:
-        live[:] = [endpoint]
-        lines.event("connected", coordinator=membership.service)
 
-    def failed(error: Exception | None, wait: float) -> None:
-        live.clear()
-        kind = rule_of(error).error.kind if error is not None else "ended"
-        lines.event("disconnected", kind=kind, retry_ms=round(wait * 1000))
+async def _warm_up(lines: Lines) -> None:
+    """Compile the kernel beside everything else. If it does not compute what it should, every question fails with that."""
+    try:
+        await asyncio.to_thread(warm_up)
+    except CollegiumError as error:
+        lines.failure("kernel", error)
 
-    async def attempt() -> None:
+
+class _Dialling:
+    """A tunnel to the coordinator, opened again whenever it ends. Witnesses are reached through it."""
+
+    def __init__(self, node: Node, config: NodeConfig, services: Services, lines: Lines) -> None:
+        self._node, self._config, self._lines = node, config, lines
+        peer = Peer(node.membership.federation, COORDINATOR, COORDINATOR)
+        self._handlers = {
+            method: handler
+            for servicer, service in services
+            for method, handler in handlers_of(servicer, service, peer=peer, status=to_public_status).items()
+        }
+        self._live: list[Endpoint] = []
+        self.relay = TunnelRelay(self._live)
+
+    async def run(self, stop: _Stop) -> None:
+        membership = self._node.membership
+        self._lines.event("serving", mode="dial", name=membership.name, coordinator=membership.service)
+        dialling = asyncio.create_task(dial_forever(self._attempt, failed=self._failed))
+        await stop.event.wait()
+        for endpoint in self._live:
+            await endpoint.close(grace=GRACE if stop.code is Exit.OK else 0.0)
+        dialling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await dialling
+
+    async def renewed(self) -> None:
+        """Calls in flight end on the old tunnel; the next one is opened with the new certificate."""
+        for endpoint in list(self._live):
+            await endpoint.close(grace=GRACE)
+
+    async def _attempt(self) -> None:
+        home, membership, proxy = self._node.home, self._node.membership, self._config.coordinator.proxy
         await dial_once(
-            lambda: coordinator_channel(node.home, membership, config.coordinator.proxy), handlers, opened, place=membership.service
+            lambda: coordinator_channel(home, membership, proxy), self._handlers, self._opened, place=membership.service
         )
 
-    lines.event("serving", mode="dial", name=membership.name, coordinator=membership.service)
-    dialling = asyncio.create_task(dial_forever(attempt, failed=failed))
-    await stop.event.wait()
-    for endpoint in live:
-        await endpoint.close(grace=GRACE if stop.code is Exit.OK else 0.0)
-    dialling.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await dialling
+    def _opened(self, endpoint: Endpoint) -> None:
+        self._live[:] = [endpoint]
+        self._lines.event("connected", coordinator=self._node.membership.service)
+
+    def _failed(self, error: Exception | None, wait: float) -> None:
+        self._live.clear()
+        kind = rule_of(error).error.kind if error is not None else "ended"
+        self._lines.event("disconnected", kind=kind, retry_ms=round(wait * 1000))
 
 
-async def _listen(node: Node, config: NodeConfig, service: NodeService, lines: Lines, stop: _Stop) -> None:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-    from grpc_health.v1.health import aio as healths
-    from grpc_reflection.v1alpha import reflection
+class _Listening:
+    """The same services behind a port. Witnesses are reached by calling the coordinator's."""
 
-    server: Any = new_server()
-    admit = only_role(node.membership.federation, COORDINATOR)
-    add_service(server, service, NODE, status=to_public_status, admit=admit)
-    health = healths.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection([NODE.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
-    port = listen(server, config.coordinator.listen, server_credentials(lambda: tls_of(node.home, node.membership)))
-    await server.start()
-    for name in ("", NODE.full_name):
-        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-    lines.event("serving", mode="listen", name=node.membership.name, port=port)
-    await stop.event.wait()
-    await health.enter_graceful_shutdown()
-    await server.stop(GRACE if stop.code is Exit.OK else 0.0)
+    def __init__(self, node: Node, config: NodeConfig, services: Services, lines: Lines) -> None:
+        self._node, self._config, self._services, self._lines = node, config, services, lines
+        self.relay = ChannelRelay(lambda: coordinator_channel(node.home, node.membership, config.coordinator.proxy))
+
+    async def run(self, stop: _Stop) -> None:
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+        from grpc_health.v1.health import aio as healths
+        from grpc_reflection.v1alpha import reflection
+
+        node, server = self._node, new_server()
+        admit = only_role(node.membership.federation, COORDINATOR)
+        for servicer, service in self._services:
+            add_service(server, servicer, service, status=to_public_status, admit=admit)
+        names = [service.full_name for _, service in self._services]
+        health = healths.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+        port = listen(server, self._config.coordinator.listen, server_credentials(lambda: tls_of(node.home, node.membership)))
+        await server.start()
+        for name in ("", *names):
+            await health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._lines.event("serving", mode="listen", name=node.membership.name, port=port)
+        await stop.event.wait()
+        await health.enter_graceful_shutdown()
+        await server.stop(GRACE if stop.code is Exit.OK else 0.0)
+        await self.relay.close()
+
+    async def renewed(self) -> None:
+        """The port follows the files by itself; the channel to the coordinator is opened anew."""
+        await self.relay.close()
 
 
-async def _renew_forever(node: Node, lines: Lines, clock: Callable[[], float]) -> None:
-    """A new certificate at two thirds of the old one's life; tried again until it works."""
+async def _renew_forever(node: Node, lines: Lines, clock: Callable[[], float], renewed: Callable[[], Awaitable[None]]) -> None:
+    """A new certificate at two thirds of the old one's life, tried again until it works; connections take it up at once."""
     while True:
         try:
             if clock() >= renew_at(node.home.keys.certificate.read_bytes()):
                 await asyncio.to_thread(renew_now, node, clock)
                 lines.event("certificate-renewed")
+                await renewed()
         except Exception as error:
             lines.failure("renewal-failed", error)
         await asyncio.sleep(RENEW_CHECK)

@@ -11,7 +11,7 @@ import functools
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import collegium
 from collegium.errors import CollegiumError, Failed, public_text
@@ -23,10 +23,16 @@ from collegium_node.lines import Lines
 from collegium_node.shelf import Shelf
 from collegium_node.store import StorageBroken
 
-__all__ = ["NodeService"]
+__all__ = ["NodeService", "Work"]
 
 MAX_WAITING = 256
 T = TypeVar("T")
+
+
+class Work(Protocol):
+    """Runs blocking code off the event loop; its error leaves through the gate."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 class NodeService(node_pb2_grpc.NodeServicer):
@@ -53,7 +59,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         self._answering = answering
         self._lines = lines
         self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="answer")
-        self._small = ThreadPoolExecutor(1, thread_name_prefix="registry")
+        self._small = ThreadPoolExecutor(1, thread_name_prefix="small")
         self._grid = grid_ms / 1000
         self._on_broken = on_broken
         self._monotonic = monotonic
@@ -71,10 +77,14 @@ class NodeService(node_pb2_grpc.NodeServicer):
     async def Answer(self, request: node_pb2.AnswerRequest, context: Any) -> node_pb2.AnswerReply:
         began = self._monotonic()
         try:
-            return await self._run(self._pool, self._answering.answer, request.request, request.details)
+            return await self._run(self._pool, self._answering.answer, request.request, request.details, request.receipt)
         finally:
             if self._grid:  # refusals and failures too: they must not be told apart by their time either
                 await self._sleep(self._grid - (self._monotonic() - began) % self._grid)
+
+    async def small(self, work: Callable[[], T], /) -> T:
+        """Work that neither counts nor waits: reading the log, cosigning. One at a time, beside the answers."""
+        return await self._run(self._small, work)
 
     def status(self) -> node_pb2.NodeStatus:
         """Who this is, from the database: nothing is kept between calls."""

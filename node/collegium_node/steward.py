@@ -69,7 +69,7 @@ def sign_draft(node: Node) -> tuple[Policy, bool]:
     def key_of(researcher: str) -> str:
         return pinned.get(researcher) or node.members.researcher(researcher)
 
-    policy = read_draft(node.home.policy_file, registry.founding.delta, key_of)
+    policy = read_draft(node.home.policy_file, registry.founding.delta, key_of).model_copy(update={"lost": in_force.lost})
     with node.journal.write("policy") as log:
         return policy, sign_if_changed(log, policy)
 
@@ -139,7 +139,7 @@ def _figure(line: dict[str, Any], prefix: str, delta: str, place: str) -> int:
         raise Invalid(f"give {prefix}epsilon or {prefix}rho, one of them", place=place)
     value = rho if rho is not None else epsilon
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= 10**5:
-        raise Invalid(f"{value!r} is no amount between 0 and 100000", place=place)
+        raise Invalid(f"{value} is no amount between 0 and 100000", place=place)
     if rho is not None:
         return int(Decimal(rho) * NANO)  # rounded down: a budget never grows by rounding
     return rho_of(str(epsilon), delta) if epsilon else 0

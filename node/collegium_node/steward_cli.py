@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from collegium.errors import CollegiumError, Invalid
+from collegium.keys import save_secret
 from collegium_node.terminal import HERE, HomeOption, JsonOption, opened, say, show, show_json
 
 if TYPE_CHECKING:
@@ -61,8 +64,8 @@ def allow(
         for name in dataset or ():
             node.members.registry.schema.dataset(name, place="--dataset")
         key = _key_of(node, researcher)
-        allow_researcher(node.home.policy_file, researcher, key, dataset or [], hold=hold, purpose=purpose)
-        _sign(node)
+        with _edit(node):
+            allow_researcher(node.home.policy_file, researcher, key, dataset or [], hold=hold, purpose=purpose)
         scope = ", ".join(dataset or ()) or "every dataset"
         say(f"{researcher} may ask about {scope}{', each request held' if hold else ''}. Key: {key}")
 
@@ -83,8 +86,8 @@ def refuse(
             line = decide(node.journal, request, allow=False)
             say(f"Refused {line.id[:12]} of {line.researcher}.")
             return
-        count = refuse_researcher(node.home.policy_file, researcher)
-        _sign(node)
+        with _edit(node):
+            count = refuse_researcher(node.home.policy_file, researcher)
         say(f"{researcher} is allowed nothing any more ({count} rules taken out).")
 
 
@@ -125,8 +128,8 @@ def budget(
             if unit not in node.members.registry.schema.units:
                 names = ", ".join(sorted(node.members.registry.schema.units))
                 raise Invalid(f"there is no privacy unit {unit!r}", place="--set", remedy=f"The schema has: {names}.")
-            set_budget(node.home.policy_file, unit, figures)
-            _sign(node)
+            with _edit(node):
+                set_budget(node.home.policy_file, unit, figures)
         elif figures:
             raise Invalid("name the privacy unit to change", place="--set", remedy="Write --set UNIT.")
         delta = node.members.registry.delta
@@ -173,6 +176,23 @@ def _key_of(node: Node, researcher: str) -> str:
     except CollegiumError:
         fetch_registry(node, node.home.config().coordinator.proxy)
         return node.members.researcher(researcher)
+
+
+@contextmanager
+def _edit(node: Node) -> Iterator[None]:
+    """An edit of policy.toml, and its signature. What cannot be signed is taken back: the file is as it was before."""
+    file = node.home.policy_file
+    before = file.read_bytes() if file.exists() else None
+    try:
+        yield
+        # Crash here: the draft says what the steward typed; in force is what it said before, until it is signed.
+        _sign(node)
+    except CollegiumError:
+        if before is None:
+            file.unlink(missing_ok=True)
+        elif file.read_bytes() != before:
+            save_secret(file, before, replace=True)
+        raise
 
 
 def _sign(node: Node) -> tuple[Policy, bool]:

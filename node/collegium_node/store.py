@@ -1,4 +1,5 @@
-"""One SQLite file holds everything a node must never forget: signed entries, charges, releases, the registry it has verified.
+"""One SQLite file holds everything a node must never forget: signed entries, charges, releases, receipts, the registry it has
+verified, and the largest tree of every log that it witnesses.
 
 Every change is one transaction (WAL, synchronous=FULL): when `write` returns, the change is on the disk; when it raises, nothing of
 it is there. A write that the disk refuses breaks the store for good: the process must end, because what it holds in memory may no
@@ -19,17 +20,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collegium.errors import Failed, Invalid
+from collegium.log.statement import read_statement
 
 __all__ = ["Fault", "StorageBroken", "Store", "no_fault"]
 
-VERSION = 1
+VERSION = 2
 BUSY_MS = 30_000
 
 Fault = Callable[[str], None]
 """Called with "<point> <purpose>" around every write (points: begin, commit, committed). Tests pass one that raises or kills."""
 
 # Statements end in ";" and nothing else holds one: `_create` splits there.
-SCHEMA = """
+FORMAT_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 -- The log: signed notes in their final order and form. `leaf` is the Merkle leaf hash, `head` the signed checkpoint over all.
@@ -75,6 +77,34 @@ CREATE TABLE registry_head(
 ) STRICT;
 """
 
+FORMAT_2 = """
+-- The newest checkpoint of this log that a quorum of its witnesses has cosigned, and when.
+CREATE TABLE quorum(id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, time INTEGER NOT NULL, note BLOB NOT NULL) STRICT;
+
+-- Checkpoints of other logs that stand in this one: the largest of each, and the entry that holds it.
+CREATE TABLE peers(
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root TEXT NOT NULL, idx INTEGER NOT NULL REFERENCES entries(idx)
+) STRICT;
+
+-- Proofs by which other parties are bound to what they have sent here, by the id of the statement.
+CREATE TABLE receipts(statement TEXT PRIMARY KEY, origin TEXT NOT NULL, proof BLOB NOT NULL) STRICT;
+
+-- Payloads that are published with the log, once the entry that names them is. The details of requests are none: they may have to
+-- be erased. (Tallies of an older format are found in `_name_payloads`.)
+CREATE TABLE named(sha256 TEXT PRIMARY KEY REFERENCES blobs(sha256) ON DELETE CASCADE, idx INTEGER NOT NULL) STRICT;
+
+-- What this node knows as a witness. A log is its key: a log that is opened anew under another key begins at nothing.
+CREATE TABLE witnessed(
+    log TEXT PRIMARY KEY, origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, checkpoint BLOB NOT NULL,
+    time INTEGER NOT NULL
+) STRICT;
+-- Signed checkpoints that contradict the one in `witnessed`: evidence, kept for whoever asks.
+CREATE TABLE splits(log TEXT NOT NULL, checkpoint BLOB NOT NULL, PRIMARY KEY (log, checkpoint)) STRICT;
+"""
+
+STEPS = (FORMAT_1, FORMAT_2)
+"""STEPS[n] takes a database from format n to n + 1."""
+
 
 class StorageBroken(Failed):
     """The disk refused a write. Nothing of that write is there; this process must end and its successor recovers."""
@@ -102,24 +132,32 @@ class Store:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._create()
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA foreign_keys=ON")
+                self._create()
+            except BaseException:
+                self._db.close()  # rolls back what was begun
+                raise
         except (sqlite3.Error, OSError) as error:
             raise Failed(
                 f"the database cannot be opened ({_name(error)})", place=str(path), remedy="Check the disk and the file's owner."
             ) from None
 
     def _create(self) -> None:
+        """Make the tables, or bring an older database to this format: each step adds tables and changes none."""
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
+        if version < VERSION:
             self._db.execute("BEGIN IMMEDIATE")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody else was faster
-                for statement in SCHEMA.split(";"):
+            there = self._db.execute("PRAGMA user_version").fetchone()[0]  # somebody else may have been faster
+            for step in STEPS[there:]:
+                for statement in step.split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            # Crash here: SQLite rolls back, the file stays at version 0 and the next start does it again.
+            if there == 1:
+                self._name_payloads()
+            self._db.execute(f"PRAGMA user_version = {max(there, VERSION)}")
+            # Crash here: SQLite rolls back, the file stays at its version and the next start does it again.
             self._db.execute("COMMIT")
         elif version != VERSION:
             raise Invalid(
@@ -127,6 +165,12 @@ class Store:
                 place=str(self.path),
                 remedy="Install the version of collegium-node that wrote it.",
             )
+
+    def _name_payloads(self) -> None:
+        """Format 1 to 2: which entry names which tally."""
+        for index, note in self._db.execute("SELECT idx, note FROM entries WHERE kind = 'release' ORDER BY idx").fetchall():
+            sha256 = read_statement(note)[1]["payload"]["sha256"]
+            self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?)", (sha256, index))
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

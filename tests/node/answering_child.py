@@ -26,8 +26,8 @@ def main(home: Path, folder: Path) -> None:
     sys.stdin.readline()
 
     def answer(path: Path) -> None:
-        note, details = path.with_suffix(".note").read_bytes(), path.with_suffix(".details").read_bytes()
-        for given in one.answering.answer(note, details).answers:
+        note, details, receipt = (path.with_suffix(suffix).read_bytes() for suffix in (".note", ".details", ".receipt"))
+        for given in one.answering.answer(note, details, receipt).answers:
             line = f"{path.stem} {hashlib.sha256(given.payload).hexdigest()} {given.verdict}\n"
             os.write(1, line.encode())  # one write: a line is there whole or not at all
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from collegium.errors import Failed
-from collegium.keys import invitation_name, log_name, save_signer, statements_name
+from collegium.keys import invitation_name, log_name, save_signer, statements_name, witness_name
 from collegium.layout import Layout
-from collegium.log.checkpoint import sign_checkpoint
-from collegium.log.merkle import leaf_hash, root
+from collegium.log.checkpoint import read_checkpoint, sign_checkpoint
+from collegium.log.cosign import CosignerSigner, add_cosignatures
+from collegium.log.merkle import inclusion_proof, leaf_hash, root
 from collegium.log.note import Signer
+from collegium.log.receipt import Receipt
 from collegium.log.statement import statement_id
 from collegium.question import Question
-from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry
+from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, WitnessedLog, Witnesses
 from collegium.registry import Registry
 from collegium.schema import Schema, parse_schema
 from collegium.statements import Details, Request
@@ -31,6 +33,7 @@ from collegium_node.home import Home, Membership, Node
 from collegium_node.lines import Lines
 from collegium_node.noise import NoisyTally, scale_for
 from collegium_node.policy import Policy
+from collegium_node.receipts import Receipts
 from collegium_node.steward import InForce, sign_if_changed
 from collegium_node.store import Fault, no_fault
 
@@ -121,6 +124,11 @@ class Ministry:
         self.coordinator = Signer.generate(statements_name(FED, "coordinator"))
         self.coordinator_log = Signer.generate(log_name(FED, "coordinator"))
         self.entries: list[bytes] = []
+        self.cosigners: dict[str, CosignerSigner] = {}  # of nodes, by name
+        self.logs: dict[str, Signer] = {}  # of nodes, by name
+        self.statements: dict[str, Signer] = {}  # of parties, by name
+        self.former: dict[str, Signer] = {}  # log keys that were replaced
+        self.logged: list[bytes] = []  # the coordinator's log
         self._sign(
             Federation(
                 federation=FED, registry=self.registry_key.vkey, registry_log=self.registry_log.vkey,
@@ -139,23 +147,63 @@ class Ministry:
         self._sign(SchemaEntry(name=schema.name, version=schema.version, toml=text, time=T0))
         return schema
 
-    def register(self, role: str, name: str) -> tuple[Signer, Signer | None]:
-        """A new party with fresh keys: (statements, log or None)."""
+    def replace(self, name: str) -> None:
+        """A node takes new keys of every kind: its log begins anew."""
+        self.former[name] = self.logs[name]
+        self.register("node", name, replaces=self.statements[name])
+
+    def invite(self, name: str, one_time: Signer, **more: Any) -> bytes:
+        """The registry's invitation of a node."""
+        return self._sign(
+            Invitation(role="node", name=name, facts={}, enrolment=0, expiry=T0 + 10**9, key=one_time.vkey, time=T0, **more)
+        )
+
+    def register(self, role: str, name: str, *, replaces: Signer | None = None) -> tuple[Signer, Signer | None]:
+        """A new party with fresh keys: (statements, log or None). `replaces`: the key it had."""
         one_time = Signer.generate(invitation_name(FED, name))
         statements = Signer.generate(statements_name(FED, name))
         log = Signer.generate(log_name(FED, name)) if role == "node" else None
+        cosigner = CosignerSigner.generate(witness_name(FED, name)) if role == "node" else None
+        if cosigner is not None:
+            self.cosigners[name] = cosigner
+        if log is not None:
+            self.logs[name] = log
         invitation = self._sign(
-            Invitation(role=role, name=name, facts={}, enrolment=0, expiry=T0 + 10**6, key=one_time.vkey, time=T0)  # type: ignore[arg-type]
-        )
+            Invitation(
+                role=role, name=name, facts={}, enrolment=0, expiry=T0 + 10**6, key=one_time.vkey, time=T0,  # type: ignore[arg-type]
+                replaces=True if replaces else None,
+            )
+        )  # fmt: skip
         party = Party(
             invitation=statement_id(invitation), role=role, name=name, statements=statements.vkey,  # type: ignore[arg-type]
-            log=log.vkey if log else None, time=T0 + 1,
+            log=log.vkey if log else None, cosigner=cosigner.vkey if cosigner else None, time=T0 + 1,
         )  # fmt: skip
-        self.entries.append(party.sign(one_time, statements))
+        self.entries.append(party.sign(one_time, statements, *([replaces] if replaces else [])))
+        self.statements[name] = statements
         return statements, log
 
     def revoke(self, name: str) -> None:
         self._sign(Revocation(name=name, time=T0, reason="test"))
+
+    def assign(self, origin: str, *witnesses: str, quorum: int) -> None:
+        log = WitnessedLog(origin=origin, witnesses=tuple(sorted(witnesses)), quorum=quorum)
+        self._sign(Witnesses(time=T0, logs=(log,)))
+
+    def receipt(self, note: bytes) -> bytes:
+        """The coordinator logs these bytes, once, and proves it. With witnesses it collects everybody's cosignature."""
+        if note not in self.logged:
+            self.logged.append(note)
+        leaves = [leaf_hash(each) for each in self.logged]
+        checkpoint = sign_checkpoint(self.coordinator_log.name, len(leaves), root(leaves), self.coordinator_log)
+        index = self.logged.index(note)
+        return Receipt(index, tuple(inclusion_proof(leaves, index)), self.cosign(checkpoint)).to_bytes()
+
+    def cosign(self, checkpoint: bytes) -> bytes:
+        """The checkpoint with the cosignatures of the witnesses that its log has."""
+        registry = Registry(self.registry_key.vkey)
+        registry.extend(self.entries)
+        names = registry.witnesses_of(read_checkpoint(checkpoint).origin)[0]
+        return add_cosignatures(checkpoint, [self.cosigners[name].cosign(checkpoint, T0) for name in names])
 
     def checkpoint(self) -> bytes:
         size = len(self.entries)
@@ -180,12 +228,13 @@ class Researcher:
             researcher=self.name, audience=tuple(sorted(audience)), time=T0, expiry=expiry, nonce=secrets.token_hex(16),
             details=details.digest, questions=questions, views=tuple(VIEW for _ in questions), registry=registry.view(),
         )  # fmt: skip
-        return Asked(request.sign(self.key), details.to_blob())
+        note = request.sign(self.key)
+        return Asked(note, details.to_blob(), self.ministry.receipt(note))
 
 
 class Asked:
-    def __init__(self, note: bytes, details: bytes) -> None:
-        self.note, self.details = note, details
+    def __init__(self, note: bytes, details: bytes, receipt: bytes = b"") -> None:
+        self.note, self.details, self.receipt = note, details, receipt
 
     @property
     def id(self) -> str:
@@ -229,6 +278,7 @@ class OneNode:
             assert log is not None
             save_signer(self.home.keys.statements, statements)
             save_signer(self.home.keys.log, log)
+            save_signer(self.home.keys.witness, ministry.cosigners[NODE])
             self.home.remember(Membership(FED, NODE, "localhost:1", "localhost:2", ministry.registry_key.vkey, _CA, "0" * 64))
         self.engine = WatchedEngine()
         self.stream = stream or io.StringIO()
@@ -244,7 +294,7 @@ class OneNode:
         weakref.finalize(self, self.node.close)
         self.answering = Answering(
             name=NODE, journal=self.node.journal, members=self.node.members, policy=InForce(self.node.journal), engine=self.engine,
-            clock=lambda: self.now[0], lines=Lines(self.stream),
+            receipts=Receipts(self.node.journal, self.node.quorum, wait=0.3), clock=lambda: self.now[0], lines=Lines(self.stream),
         )  # fmt: skip
 
     def learn(self) -> None:
@@ -271,7 +321,8 @@ class OneNode:
         )
 
     def answer(self, asked: Asked) -> Any:
-        return self.answering.answer(asked.note, asked.details)
+        """What this node says. A request that came without a receipt gets one: this coordinator logs whatever it hands on."""
+        return self.answering.answer(asked.note, asked.details, asked.receipt or self.ministry.receipt(asked.note))
 
     def charged(self) -> int:
         with self.node.store.read() as db:
@@ -299,3 +350,11 @@ def federation(root: Path, **more: Any) -> tuple[OneNode, Researcher]:
     node.learn()
     node.snapshot()
     return node, researcher
+
+
+def statements(answer: Any) -> Any:
+    """An answer without its receipts: what stays the same however often it is asked for."""
+    bare = type(answer).FromString(answer.SerializeToString())
+    bare.ClearField("decision_receipt")
+    bare.ClearField("release_receipt")
+    return bare

@@ -11,7 +11,7 @@ import pytest
 from onenode import Asked, OneNode, Researcher, federation, question
 from typer.testing import CliRunner
 
-from collegium.statements import Decision, Release
+from collegium.statements import Decision, Peer, Release
 from collegium_node.cli import app
 from collegium_node.init import NODE_TOML, POLICY_TOML, init
 from collegium_node.steward import read_draft
@@ -179,4 +179,4 @@ def test_every_statement_of_a_node_names_its_place(answered: tuple[OneNode, Rese
             assert body["log"] == {"origin": "unis/univ-a", "index": index}
             sizes.append(body["registry"]["size"])
     assert sizes == sorted(sizes)
-    assert {Decision.kind, Release.kind, "request", "policy"} == {read_statement(note)[0] for note in one.entries()}
+    assert {Decision.kind, Release.kind, Peer.kind, "request", "policy"} == {read_statement(note)[0] for note in one.entries()}

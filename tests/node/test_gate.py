@@ -11,15 +11,18 @@ from onenode import OneNode, federation, question
 
 import collegium_node
 from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotVerified, Offline, Refused, public_text
+from collegium.v1 import log_pb2, node_pb2, witness_pb2
 from collegium.v1.node_pb2 import QuestionAnswer
 from collegium_node import decisions, gate
 from collegium_node.gate import SignedDecision, SignedRelease
+from collegium_node.receipts import Receipts
 
+Stored = tuple[OneNode, SignedDecision, SignedRelease, dict[int, bytes]]
 SECRET = "row 17: 张三, 13800138000"
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> tuple[OneNode, SignedDecision, SignedRelease]:
+def stored(tmp_path: Path) -> Stored:
     one, researcher = federation(tmp_path)
     one.allow(researcher)
     one.answer(researcher.ask(question()))
@@ -32,17 +35,19 @@ def stored(tmp_path: Path) -> tuple[OneNode, SignedDecision, SignedRelease]:
     assert row is not None
     release = decisions.release_of(one.node.journal, row)
     assert release is not None
-    return one, decision, release
+    return one, decision, release, Receipts(one.node.journal, one.node.quorum).confirmed([decision.index, release.index])
 
 
-def test_a_stored_release_passes(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
-    _, decision, release = stored
-    answer = gate.released(decision, release)
+def test_a_stored_release_passes(stored: Stored) -> None:
+    _, decision, release, receipts = stored
+    answer = gate.released(decision, release, receipts)
     assert (answer.verdict, answer.payload) == (QuestionAnswer.RELEASED, release.payload)
+    assert (answer.decision_receipt, answer.release_receipt) == (receipts[decision.index], receipts[release.index])
 
 
-def test_what_was_not_signed_does_not_pass(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
-    _, decision, release = stored
+def test_what_was_not_signed_does_not_pass(stored: Stored) -> None:
+    _, decision, release, receipts = stored
+    swapped = {decision.index: receipts[release.index], release.index: receipts[decision.index]}
     wrong = [
         (decision, replace(release, payload=b"\0" * len(release.payload))),
         (decision, replace(release, payload=release.payload + b"\0" * 8)),
@@ -54,15 +59,18 @@ def test_what_was_not_signed_does_not_pass(stored: tuple[OneNode, SignedDecision
     ]
     for each in wrong:
         with pytest.raises((AssertionError, CollegiumError)):
-            gate.released(*each)
+            gate.released(*each, receipts)
+    for other in ({}, {decision.index: receipts[decision.index]}, {release.index: receipts[release.index]}, swapped):
+        with pytest.raises((AssertionError, KeyError)):
+            gate.released(decision, release, other)
 
 
-def test_a_reason_is_a_key_of_the_public_table(stored: tuple[OneNode, SignedDecision, SignedRelease]) -> None:
-    _, decision, _ = stored
+def test_a_reason_is_a_key_of_the_public_table(stored: Stored) -> None:
+    _, decision, _, receipts = stored
     with pytest.raises(AssertionError):
         gate.failed(SECRET)
     with pytest.raises(AssertionError):
-        gate.refused_or_held(replace(decision, verdict="refuse", reason=SECRET))
+        gate.refused_or_held(replace(decision, verdict="refuse", reason=SECRET), receipts[decision.index])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,14 @@ def test_of_an_error_only_kind_and_reason_leave(error: Exception) -> None:
         assert type(public) is type(error)
 
 
+MESSAGES = [
+    name
+    for module in (node_pb2, log_pb2, witness_pb2)
+    for name in module.DESCRIPTOR.message_types_by_name
+    if name.endswith(("Reply", "Status")) or name == "QuestionAnswer"
+]
+
+
 def test_no_other_module_makes_a_reply() -> None:
     """By text: no file of the node but the gate constructs a reply message."""
     folder = Path(inspect.getfile(collegium_node)).parent
@@ -93,5 +109,5 @@ def test_no_other_module_makes_a_reply() -> None:
         if path.name == "gate.py":
             continue
         text = path.read_text(encoding="utf-8")
-        for message in ("AnswerReply(", "QuestionAnswer(", "NodeStatus(", "LearnReply("):
-            assert message not in text, f"{path.name} makes {message}"
+        for message in MESSAGES:
+            assert f"{message}(" not in text, f"{path.name} makes {message}"

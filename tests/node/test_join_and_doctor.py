@@ -17,7 +17,7 @@ import pytest
 from onenode import _CA, _CA_KEY, _CA_PEM, FED, NODE, SCHEMA, Ministry, Researcher, certify
 
 from collegium.errors import CollegiumError, Invalid, NotVerified, Offline
-from collegium.keys import invitation_name, save_secret
+from collegium.keys import invitation_name, load_cosigner, save_secret
 from collegium.log.note import Signer
 from collegium.registration import Invitation
 from collegium.tls import expires_at, issue, make_ca
@@ -99,8 +99,9 @@ def test_joining_makes_keys_here_and_verifies_the_registry(coordinator: Coordina
     assert home.membership().registry == coordinator.ministry.registry_key.vkey
     assert home.config().node.name == NODE
     assert "Where the rows are" in home.config_file.read_text(encoding="utf-8")  # the manual is still there
-    for path in (home.keys.statements, home.keys.log, home.keys.tls_key):
+    for path in (home.keys.statements, home.keys.log, home.keys.witness, home.keys.tls_key):
         assert path.stat().st_mode & 0o077 == 0
+    assert load_cosigner(home.keys.witness).vkey in coordinator.joins[0].registration.decode()
     sent = b"".join(request.SerializeToString() for request in coordinator.joins)
     assert home.keys.tls_key.read_bytes() not in sent
 

@@ -51,6 +51,7 @@ def _write(folder: Path, researcher: Researcher, number: int) -> None:
             asked = researcher.ask(question(RHO, value=number * AT_ONCE + each))
             stem = f"{number * AT_ONCE + each:04}-{copy}"
             (folder / f"{stem}.details").write_bytes(asked.details)
+            (folder / f"{stem}.receipt").write_bytes(asked.receipt)
             (folder / f"{stem}.note").write_bytes(asked.note)
 
 

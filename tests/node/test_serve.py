@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from onenode import _CA, NODE, SCHEMA, Ministry, OneNode, Researcher, certify, question
+from onenode import _CA, NODE, SCHEMA, Asked, Ministry, OneNode, Researcher, certify, question
 
 from collegium.errors import CollegiumError, Refused
 from collegium.keys import save_secret
@@ -82,7 +82,11 @@ class Campus:
 
     def answer(self, *questions: Any, purpose: str = "test") -> AnswerReply:
         asked = self.researcher.ask(*questions, expiry=LIVE, purpose=purpose)
-        return self.call(lambda node, _: node.answer(AnswerRequest(request=asked.note, details=asked.details), timeout=60.0))
+        return self.call(lambda node, _: node.answer(request(asked), timeout=60.0))
+
+
+def request(asked: Asked) -> AnswerRequest:
+    return AnswerRequest(request=asked.note, details=asked.details, receipt=asked.receipt)
 
 
 def _node() -> str:
@@ -219,7 +223,7 @@ def test_sigterm_finishes_what_is_in_flight(campus: Campus) -> None:
 
     async def in_flight(node: NodeClient, _: Any) -> AnswerReply:
         await node.status()
-        call = asyncio.create_task(node.answer(AnswerRequest(request=asked.note, details=asked.details), timeout=60.0))
+        call = asyncio.create_task(node.answer(request(asked), timeout=60.0))
         while not campus.one.entries("request"):  # it has reached the ledger, and its answer waits for the grid
             await asyncio.sleep(0.01)
         assert campus.process is not None
@@ -268,14 +272,14 @@ def test_the_stewards_word_reaches_a_serving_node(campus: Campus) -> None:
     assert campus.command("budget", "--set", "student", "--epsilon", "1", "--lifetime-epsilon", "2").returncode == 0
     assert campus.command("allow", "--researcher", "wang-fang", "--hold").returncode == 0
     asked = newcomer.ask(question(), expiry=LIVE)
-    request = AnswerRequest(request=asked.note, details=asked.details)
-    assert campus.call(lambda node, _: node.answer(request, timeout=60.0)).answers[0].verdict == QuestionAnswer.HELD
+    held = request(asked)
+    assert campus.call(lambda node, _: node.answer(held, timeout=60.0)).answers[0].verdict == QuestionAnswer.HELD
     assert asked.id[:12] in campus.command("requests").stdout.decode()
     assert campus.command("allow", asked.id[:10]).returncode == 0
-    answer = campus.call(lambda node, _: node.answer(request, timeout=60.0)).answers[0]
+    answer = campus.call(lambda node, _: node.answer(held, timeout=60.0)).answers[0]
     assert answer.verdict == QuestionAnswer.RELEASED
     assert campus.command("withdraw", asked.id[:10], "--reason", "wrong upload").returncode == 0
-    again = campus.call(lambda node, _: node.answer(request, timeout=60.0)).answers[0]
+    again = campus.call(lambda node, _: node.answer(held, timeout=60.0)).answers[0]
     assert again.payload == answer.payload
     assert len(again.withdrawals) == 1
     assert Release.read(again.release).snapshot
@@ -290,3 +294,62 @@ def test_the_stewards_word_reaches_a_serving_node(campus: Campus) -> None:
     while len(campus.one.entries("policy")) == before:
         time.sleep(0.02)
     assert campus.answer(question()).answers[0].reason == "not-allowed"
+
+
+def test_grpc_says_nothing_by_itself() -> None:
+    """What gRPC prints is none of our lines; the variable is set before gRPC is loaded, unless the operator has set it."""
+    script = (
+        "import os, sys\n"
+        "sys.argv = ['collegium-node', 'version']\n"
+        "from collegium_node.cli import main\n"
+        "assert 'grpc' not in sys.modules\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(os.environ['GRPC_VERBOSITY'])\n"
+    )
+    for given, seen in ((None, "ERROR"), ("DEBUG", "DEBUG")):
+        environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+        environment |= {"GRPC_VERBOSITY": given} if given else {}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.splitlines()[-1] == seen
+
+
+def test_a_renewed_certificate_is_taken_up_at_once() -> None:
+    """The renewal is followed by a new connection: `renewed` of the line is called, and closes what is open."""
+    from collegium_node.serve import _Dialling
+
+    closed: list[float] = []
+
+    class Open:
+        async def close(self, *, grace: float) -> None:
+            closed.append(grace)
+
+    line = _Dialling.__new__(_Dialling)
+    line._live = [Open()]  # type: ignore[list-item]
+    asyncio.run(line.renewed())
+    assert len(closed) == 1
+    assert closed[0] > 0  # what is in flight may finish
+
+
+def test_renewal_reconnects(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from collegium_node import serve as module
+    from collegium_node.lines import Lines
+
+    renewed: list[str] = []
+    monkeypatch.setattr(module, "renew_now", lambda node, clock: renewed.append("fetched"))
+    monkeypatch.setattr(module, "renew_at", lambda pem: 0.0 if not renewed else float("inf"))
+
+    async def connect() -> None:
+        renewed.append("connected")
+
+    async def run() -> None:
+        task = asyncio.create_task(module._renew_forever(campus.one.node, Lines(io.StringIO()), time.time, connect))
+        while len(renewed) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    assert renewed == ["fetched", "connected"]

@@ -34,7 +34,7 @@ def serving(one: OneNode, **more: Any) -> tuple[NodeService, list[str], io.Strin
 
 
 def request(asked: Asked) -> AnswerRequest:
-    return AnswerRequest(request=asked.note, details=asked.details)
+    return AnswerRequest(request=asked.note, details=asked.details, receipt=asked.receipt)
 
 
 def test_status_says_only_what_is_public(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_more_than_may_wait_are_told_to_come_again(tmp_path: Path, monkeypatch: 
 def test_a_broken_disk_ends_the_process_and_says_nothing(tmp_path: Path) -> None:
     one, researcher = federation(tmp_path)
 
-    def answer(note: bytes, details: bytes) -> AnswerReply:
+    def answer(note: bytes, details: bytes, receipt: bytes) -> AnswerReply:
         raise StorageBroken(SECRET)
 
     one.answering.answer = answer  # type: ignore[method-assign]
@@ -142,7 +142,7 @@ def test_a_broken_disk_ends_the_process_and_says_nothing(tmp_path: Path) -> None
 def test_an_exception_leaves_as_a_constant(tmp_path: Path) -> None:
     one, researcher = federation(tmp_path)
 
-    def answer(note: bytes, details: bytes) -> AnswerReply:
+    def answer(note: bytes, details: bytes, receipt: bytes) -> AnswerReply:
         raise ValueError(SECRET)
 
     one.answering.answer = answer  # type: ignore[method-assign]

@@ -6,12 +6,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from onenode import OneNode, federation, question
+from onenode import OneNode, federation, question, statements
 
 from collegium.errors import Failed, Invalid, NotVerified
 from collegium.log.checkpoint import open_checkpoint
+from collegium.log.folder import LogFolder
 from collegium.log.merkle import leaf_hash, root
+from collegium.statements import Peer
 from collegium.v1.node_pb2 import QuestionAnswer
+from collegium_node.publish import export
 from collegium_node.store import StorageBroken, Store
 
 RELEASED = QuestionAnswer.RELEASED
@@ -147,6 +150,53 @@ def test_a_writer_that_never_comes_free_is_no_broken_disk(tmp_path: Path) -> Non
         db.execute("INSERT INTO meta VALUES ('a', 'b')")
     other.close()
     store.close()
+
+
+def downgrade(path: Path) -> None:
+    """The file as the version before wrote it: format 2 has only added tables."""
+    with sqlite3.connect(path) as db:
+        for table in ("quorum", "peers", "receipts", "named", "witnessed", "splits"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+
+def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    one, researcher = federation(tmp_path / "home")
+    one.allow(researcher)
+    asked = [researcher.ask(question(value=value)) for value in range(3)]
+    answers = [statements(one.answer(each).answers[0]) for each in asked]
+    entries = one.entries()
+    one.node.close()
+    downgrade(one.home.database)
+    after = OneNode(tmp_path / "home", one.ministry, join=False)
+    assert after.entries() == entries
+    assert [statements(after.answer(each).answers[0]) for each in asked] == answers
+    assert after.answer(researcher.ask(question(value=9))).answers[0].verdict == RELEASED
+    assert [Peer.read(note).origin for note in after.entries("peer")[-2:]] == ["unis/registry", "unis/coordinator"]
+    done = export(after.node, tmp_path / "audit")
+    assert done.shown == len(after.entries())
+    assert len(LogFolder(done.folder).blobs()) == 4  # tallies of before are published too, and details are not
+
+
+def test_a_crash_while_it_is_brought_to_this_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, researcher = federation(tmp_path)
+    one.allow(researcher)
+    one.answer(researcher.ask(question()))
+    one.node.close()
+    downgrade(one.home.database)
+
+    def crash(_: Store) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_name_payloads", crash)
+        with pytest.raises(KeyboardInterrupt):
+            OneNode(tmp_path, one.ministry, join=False)
+    with sqlite3.connect(one.home.database) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+    OneNode(tmp_path, one.ministry, join=False)
 
 
 def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:

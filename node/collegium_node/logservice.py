@@ -1,0 +1,78 @@
+"""The Log and Witness services of a node, behind the tunnel and behind the port. They decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from collegium.v1 import log_pb2, log_pb2_grpc, witness_pb2, witness_pb2_grpc
+from collegium_node import gate
+from collegium_node.home import Node
+from collegium_node.published import Published
+from collegium_node.service import Work
+from collegium_node.witness import Unknown, Witnessing
+
+__all__ = ["LogService", "WitnessService"]
+
+
+class LogService(log_pb2_grpc.LogServicer):
+    """Serves the node's own log, as far as it is confirmed. `work` runs blocking code and lets its errors out by the gate."""
+
+    def __init__(self, node: Node, work: Work) -> None:
+        self._node = node
+        self._work = work
+
+    async def Checkpoint(self, request: log_pb2.CheckpointRequest, context: Any) -> log_pb2.CheckpointReply:
+        await self._is_ours(request.origin, context)
+        return await self._work(lambda: gate.checkpoint(Published(self._node).checkpoint() or b""))
+
+    async def Entries(self, request: log_pb2.EntriesRequest, context: Any) -> log_pb2.EntriesReply:
+        await self._is_ours(request.origin, context)
+
+        def page() -> log_pb2.EntriesReply:
+            log = Published(self._node)
+            return gate.entries(request.first, log.page(request.first, request.count), log.size)
+
+        return await self._work(page)
+
+    async def Inclusion(self, request: log_pb2.InclusionRequest, context: Any) -> log_pb2.ProofReply:
+        await self._is_ours(request.origin, context)
+        return await self._work(lambda: gate.proof(Published(self._node).inclusion(request.index, request.size)))
+
+    async def Consistency(self, request: log_pb2.ConsistencyRequest, context: Any) -> log_pb2.ProofReply:
+        await self._is_ours(request.origin, context)
+        return await self._work(lambda: gate.proof(Published(self._node).consistency(request.old_size, request.size)))
+
+    async def Blob(self, request: log_pb2.BlobRequest, context: Any) -> log_pb2.BlobReply:
+        await self._is_ours(request.origin, context)
+        data = await self._work(lambda: Published(self._node).blob(request.sha256))
+        if data is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such payload")
+        assert data is not None, "abort raises"
+        return gate.blob(request.sha256, data)
+
+    async def _is_ours(self, origin: str, context: Any) -> None:
+        if origin != self._node.journal.origin:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this node keeps no such log")
+
+
+class WitnessService(witness_pb2_grpc.WitnessServicer):
+    """Serves this node's word on other logs."""
+
+    def __init__(self, witnessing: Witnessing, work: Work) -> None:
+        self._witnessing = witnessing
+        self._work = work
+
+    async def Cosign(self, request: witness_pb2.CosignRequest, context: Any) -> witness_pb2.CosignReply:
+        def cosign() -> witness_pb2.CosignReply | None:
+            try:
+                return self._witnessing.cosign(request)
+            except Unknown:
+                return None
+
+        reply = await self._work(cosign)
+        if reply is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this node is no witness of such a log")
+        assert reply is not None, "abort raises"
+        return reply

@@ -1,0 +1,188 @@
+"""`recover --new-log TOKEN`: a new log under new keys, when what this node has signed cannot be brought back.
+
+The old log stays what it is: signed, witnessed, and no longer added to. The registry says that the node's keys were replaced, so
+everybody sees that a new log begins. What the lost part of the old one has charged nobody here knows; so for every privacy unit the
+whole lifetime budget, the largest that any known policy has set, counts as spent, in the present period too. That stands as `lost`
+in the new log's first policy and in every later one, and an auditor adds it to the charges. The unit answers again only when the
+steward signs a larger lifetime budget, a decision that all can see in the log, and then from the next period on.
+
+The order of steps is made for crashes: the same command with the same token goes on from wherever it stopped.
+
+    (1) keys     new ones in keys.new/, and the registration, signed by the invitation, the new key and the old one
+    (2) join     the coordinator takes the registration and gives a certificate for the new keys
+    (3) log      node.new.db: the registry, the snapshots, and the first entries of the new log
+    (4) replace  the old database and keys move to former/<time>/, the new ones take their place
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from collegium.enrolment import TIMEOUT, Keys
+from collegium.errors import CollegiumError, Invalid, NotVerified
+from collegium.keys import load_signer, log_name, save_secret, save_signer, statements_name, witness_name
+from collegium.log.cosign import CosignerSigner
+from collegium.log.note import Signer
+from collegium.log.statement import statement_id
+from collegium.registration import Party
+from collegium.statements import Policy as PolicyStatement
+from collegium.tls import dns_name, identity_of, make_key_and_csr
+from collegium.token import Token, parse_token
+from collegium.transport.status import from_rpc
+from collegium.v1.enrolment_pb2 import JoinRequest
+from collegium.v1.enrolment_pb2_grpc import EnrolmentStub
+from collegium_node import shelf
+from collegium_node.fetch import fetch_registry
+from collegium_node.home import Home, Node
+from collegium_node.policy import NOTHING, Lost, Policy
+from collegium_node.steward import InForce, read_draft, sign_if_changed
+
+__all__ = ["lost_budgets", "new_log"]
+
+Enrol = Callable[[Token, bytes, bytes], bytes]
+"""(token, registration, signing request) to a certificate chain."""
+Fetch = Callable[[Node, Keys], object]
+"""Brings a node's copy of the registry up to date, speaking with these keys."""
+
+
+def new_log(
+    home: Home, text: str, *, clock: Callable[[], float], enrol: Enrol | None = None, fetch: Fetch | None = None
+) -> dict[str, int]:
+    """Open a new log. What counts as lost, nano-rho by privacy unit.
+
+    Raises Invalid when the token does not invite this node to replace its keys; NotVerified, Refused, Offline from the coordinator.
+    """
+    token, membership = parse_token(text), home.membership()
+    invited = token.invited
+    if (invited.role, invited.name, token.federation) != ("node", membership.name, membership.federation) or not invited.replaces:
+        remedy = f"The ministry makes one with `collegium-coordinator invite node {membership.name} --replace ...`."
+        raise Invalid("this token does not invite this node to replace its keys", place="token", remedy=remedy)
+    fresh = Keys(home.root / "keys.new")
+    former = home.root / "former" / statement_id(token.invitation)[:16]
+    if (former / "keys").is_dir() and not fresh.folder.exists():
+        raise Invalid("this token has been used here", place="token", remedy="The new log is open: `collegium-node serve`.")
+    # (1) (2)
+    if not fresh.certificate.exists():
+        registration = _register(home, token, fresh, clock)
+        chain = (enrol or _enrol)(token, registration, fresh.request.read_bytes())
+        if identity_of(chain) != (token.federation, "node", invited.name):
+            raise NotVerified("the certificate is for another party", place="enrolment", remedy="Tell the ministry.")
+        save_secret(fresh.certificate, chain)
+    # (3)
+    database = home.root / "node.new.db"
+    if home.database.exists() and not (former / "node.db").exists():
+        lost = _begin(home, fresh, database, clock, fetch or _fetch)
+    else:
+        lost = {}
+    # (4)
+    # Crash anywhere below: every rename is tried again; what has moved already is passed over.
+    former.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _move(home.database, former / "node.db", when=database.exists())
+    for suffix in ("-wal", "-shm"):
+        _move(home.root / f"node.db{suffix}", former / f"node.db{suffix}", when=database.exists())
+    _move(database, home.database, when=database.exists())
+    _move(home.keys.folder, former / "keys", when=fresh.folder.exists() and not (former / "keys").exists())
+    _move(fresh.folder, home.keys.folder, when=fresh.folder.exists())
+    home.published_file.unlink(missing_ok=True)
+    return lost
+
+
+def lost_budgets(node: Node, time: int) -> dict[str, Lost]:
+    """For every unit that any policy known here gives a budget: the largest lifetime, or period, that one has given it."""
+    with node.store.read() as db:
+        notes = [note for (note,) in db.execute("SELECT note FROM entries WHERE kind = 'policy' ORDER BY idx")]
+    policies = [Policy.from_json(PolicyStatement.read(note).policy) for note in notes]
+    with suppress(CollegiumError):  # what the steward has written since the backup is in this file, not in the database
+        policies.append(read_draft(node.home.policy_file, node.members.registry.founding.delta, lambda name: name))
+    largest: dict[str, int] = {}
+    for policy in policies:
+        for unit, line in policy.budget.items():
+            largest[unit] = max(largest.get(unit, 0), line.lifetime, line.rho)
+        for unit, before in (policy.lost or {}).items():
+            largest[unit] = max(largest.get(unit, 0), before.rho)
+    return {unit: Lost(rho=rho, time=time) for unit, rho in sorted(largest.items()) if rho}
+
+
+def _register(home: Home, token: Token, fresh: Keys, clock: Callable[[], float]) -> bytes:
+    """The registration under new keys, made once: a repeat sends the same bytes."""
+    federation, name, kept = token.federation, token.invited.name, fresh.folder / "registration"
+    if not kept.exists():
+        statements, log = Signer.generate(statements_name(federation, name)), Signer.generate(log_name(federation, name))
+        cosigner = CosignerSigner.generate(witness_name(federation, name))
+        for path in (fresh.statements, fresh.log, fresh.witness, fresh.tls_key, fresh.request):
+            path.unlink(missing_ok=True)  # of a try that crashed before anything was sent
+        key, csr = make_key_and_csr(federation, "node", name)
+        save_secret(fresh.tls_key, key)
+        save_secret(fresh.request, csr)
+        save_signer(fresh.statements, statements)
+        save_signer(fresh.log, log)
+        save_signer(fresh.witness, cosigner)
+        party = Party(
+            invitation=statement_id(token.invitation), role="node", name=name, statements=statements.vkey, log=log.vkey,
+            cosigner=cosigner.vkey, time=int(clock()),
+        )  # fmt: skip
+        save_secret(kept, party.sign(token.one_time, statements, load_signer(home.keys.statements)))
+    return kept.read_bytes()
+
+
+def _enrol(token: Token, registration: bytes, csr: bytes) -> bytes:
+    credentials = grpc.ssl_channel_credentials(root_certificates=token.ca)
+    options = (("grpc.ssl_target_name_override", dns_name("coordinator")),)
+    with grpc.secure_channel(token.address, credentials, options=options) as channel:
+        try:
+            call = JoinRequest(invitation=token.invitation, registration=registration, csr=csr)
+            chain: bytes = EnrolmentStub(channel).Join(call, timeout=TIMEOUT).certificate
+            return chain
+        except grpc.RpcError as error:
+            raise from_rpc(error, place=token.address) from None
+
+
+def _fetch(node: Node, keys: Keys) -> object:
+    return fetch_registry(node, node.home.config().coordinator.proxy, keys)
+
+
+def _begin(home: Home, fresh: Keys, database: Path, clock: Callable[[], float], fetch: Fetch) -> dict[str, int]:
+    """Write the new database: all of it, or it is made again from nothing."""
+    for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        path.unlink(missing_ok=True)
+    old = home.open(clock)
+    try:
+        lost = lost_budgets(old, int(clock()))
+        policy = InForce(old.journal)() if old.journal.newest("policy") else NOTHING
+        with old.store.read() as db:
+            registry = db.execute("SELECT idx, note FROM registry ORDER BY idx").fetchall()
+            registry_head = db.execute("SELECT id, size, root, note FROM registry_head").fetchall()
+        snapshots = _snapshots(old)
+        new = home.open_at(database, fresh, clock)
+        try:
+            with new.store.write("registry") as db:
+                db.executemany("INSERT INTO registry VALUES (?, ?)", registry)
+                db.executemany("INSERT INTO registry_head VALUES (?, ?, ?, ?)", registry_head)
+            fetch(new, fresh)  # it must hold the new keys: everything in the new log is judged by it
+            new.members.check_own()
+            with new.journal.write("new-log") as log:
+                for each in snapshots:
+                    log.db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", each)
+                sign_if_changed(log, policy.model_copy(update={"lost": lost or None}))
+        finally:
+            new.close()
+    finally:
+        old.close()
+    return {unit: each.rho for unit, each in lost.items()}
+
+
+def _snapshots(old: Node) -> list[tuple[Any, ...]]:
+    with old.store.read() as db:
+        found = shelf.listing(db)
+    return [(s.id, s.name, s.time, s.schema, int(s.current), json.dumps(sorted(s.datasets))) for s in reversed(found)]
+
+
+def _move(source: Path, target: Path, *, when: bool) -> None:
+    if when and source.exists():
+        source.rename(target)
