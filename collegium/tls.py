@@ -182,7 +182,7 @@ def _load(certificate: bytes) -> x509.Certificate:
         if certificate.lstrip().startswith(b"-----"):
             return x509.load_pem_x509_certificate(certificate)
         return x509.load_der_x509_certificate(certificate)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise NotVerified("this is not a certificate", place="certificate") from None
 
 
@@ -193,7 +193,7 @@ def _csr_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(csr_der)
         public = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
         raise Invalid("this is not a signing request", place="signing request") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1) or not proven:
         raise Invalid("a signing request is for a P-256 key and signed by it", place="signing request")
