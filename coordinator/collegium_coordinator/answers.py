@@ -2,25 +2,28 @@
 
 A hundred nodes answer within milliseconds of each other, and a durable commit costs milliseconds by itself. So one writer takes
 whatever has arrived meanwhile and commits it together. Nobody sees an answer (progress, result) before it is on the disk.
+
+Before a node's statements stands the checkpoint of its log that came with them, and before both the registry by which they were
+judged: a node revoked meanwhile has not answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collegium.errors import Failed
+from collegium.errors import CollegiumError, Failed
 from collegium_coordinator.asked import Asked
 from collegium_coordinator.jobs import replaces
-from collegium_coordinator.store import Store, append_entry, put_blob
-from collegium_coordinator.verify import Outcome
+from collegium_coordinator.journal import Journal, Writer
+from collegium_coordinator.store import put_blob
+from collegium_coordinator.verify import BAD_ANSWER, FAILED, Answering, Outcome
 
 __all__ = ["AnswerWriter", "record"]
 
-log = logging.getLogger("collegium.coordinator.answers")
+lines = logging.getLogger("collegium.coordinator.answers")
 
 MAX_BATCH = 512
 
@@ -30,22 +33,26 @@ class _Item:
     asked: Asked
     node: str
     outcomes: Sequence[Outcome]
-    stored: asyncio.Future[None]
+    answering: Answering | None
+    stored: asyncio.Future[list[Outcome]]
 
 
 class AnswerWriter:
     """The one writer of answers in a process."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, journal: Journal, *, clock: Callable[[], float]) -> None:
+        self._journal = journal
         self._clock = clock
         self._queue: asyncio.Queue[_Item] = asyncio.Queue()
 
-    async def put(self, asked: Asked, node: str, outcomes: Sequence[Outcome]) -> None:
-        """Return when the outcomes are durable. Raises Failed when they could not be stored; the node can be asked again."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Item(asked, node, outcomes, stored))
-        await stored
+    async def put(self, asked: Asked, node: str, outcomes: Sequence[Outcome], answering: Answering | None) -> list[Outcome]:
+        """What was stored, when it is durable. `answering` is who was verified; None when nobody answered.
+
+        Raises Failed when nothing could be stored; the node can be asked again.
+        """
+        stored: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Item(asked, node, outcomes, answering, stored))
+        return await stored
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -54,37 +61,61 @@ class AnswerWriter:
             while not self._queue.empty() and len(batch) < MAX_BATCH:
                 batch.append(self._queue.get_nowait())
             try:
-                await asyncio.to_thread(self._write, batch)
+                kept = await asyncio.to_thread(self._write, batch)
             except Failed as error:
-                log.error("%d answers could not be stored: %s", len(batch), error)
+                lines.error("%d answers could not be stored: %s", len(batch), error)
                 for item in batch:
                     if not item.stored.done():
                         item.stored.set_exception(Failed(error.text, remedy=error.remedy, reason="failed"))
                 continue
-            for item in batch:
+            for item, outcomes in zip(batch, kept, strict=True):
                 if not item.stored.done():
-                    item.stored.set_result(None)
+                    item.stored.set_result(outcomes)
 
-    def _write(self, batch: Sequence[_Item]) -> None:
-        with self._store.transaction() as db:
+    def _write(self, batch: Sequence[_Item]) -> list[list[Outcome]]:
+        with self._journal.write() as log:
+            kept = []
             for item in batch:
-                for outcome in item.outcomes:
-                    record(db, item.asked, item.node, outcome, self._clock())
+                outcomes = item.outcomes
+                if item.answering is not None and not self._in_force(item.answering, log.registry.size):
+                    outcomes = [Outcome(each.number, FAILED, "offline") for each in outcomes]
+                kept.append([record(log, item.asked, item.node, each, item.answering, self._clock()) for each in outcomes])
         # Crash before the commit: the answers are lost here and not at the nodes, which give the same ones when asked again.
+        return kept
+
+    def _in_force(self, answering: Answering, size: int) -> bool:
+        """Whether the registry that stands before these entries still has the node as it was verified."""
+        try:
+            return self._journal.registry.registry.party(answering.node.name, at=size).index == answering.node.index
+        except CollegiumError:
+            return False
 
 
-def record(db: sqlite3.Connection, asked: Asked, node: str, outcome: Outcome, now: float) -> None:
-    """Log and index one verified outcome. Repeating it changes nothing; a stored release is never replaced."""
+def record(log: Writer, asked: Asked, node: str, outcome: Outcome, answering: Answering | None, now: float) -> Outcome:
+    """Log and index one verified outcome; what was stored. Repeating it changes nothing; a stored release is never replaced.
+
+    1. Withdrawals. 2. The checkpoints that came, before what rests on them; who shows two trees of one size has not answered.
+    3. The statements, their receipts, and the index of them.
+    """
+    db = log.db
+    # (1)
     for release_id, note in outcome.withdrawals:
-        entry = append_entry(db, "withdrawal", asked.id, note)
+        entry = log.keep("withdrawal", asked.id, note)
         db.execute("INSERT OR IGNORE INTO withdrawals VALUES (?, ?, ?)", (release_id, node, entry))
     key = (asked.id, outcome.number, node)
     old = db.execute("SELECT verdict FROM answers WHERE request = ? AND number = ? AND node = ?", key).fetchone()
     if not replaces(outcome.verdict, old[0] if old is not None else None):
-        return
+        return outcome
+    # (2)
+    if answering is not None and answering.node.log is not None:
+        agrees = [log.embed(answering.node.log, seen.note) for seen in outcome.seen]
+        if not all(agrees):
+            lines.error("node %s has signed two histories of its log; both checkpoints are in the coordinator's log", node)
+            outcome = Outcome(outcome.number, FAILED, BAD_ANSWER)
+    # (3)
     decision = release = payload = None
     if outcome.decision:
-        decision = append_entry(db, "decision", asked.id, outcome.decision)
+        decision = log.keep("decision", asked.id, outcome.decision)
         if outcome.charge is not None:
             charge = outcome.charge
             db.execute(
@@ -92,9 +123,11 @@ def record(db: sqlite3.Connection, asked: Asked, node: str, outcome: Outcome, no
                 (decision, node, charge.unit, charge.period, charge.dataset, asked.body.researcher, charge.rho),
             )
     if outcome.release:
-        release = append_entry(db, "release", asked.id, outcome.release)
+        release = log.keep("release", asked.id, outcome.release)
         payload = put_blob(db, outcome.payload)
+    db.executemany("INSERT OR IGNORE INTO receipts VALUES (?, ?)", outcome.receipts)
     db.execute(
         "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*key, outcome.verdict, outcome.reason, decision, release, outcome.release_id or None, payload, now),
     )
+    return outcome

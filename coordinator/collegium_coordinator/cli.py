@@ -26,6 +26,7 @@ from collegium.registry import Registry
 from collegium_coordinator import registrar
 from collegium_coordinator.backup import backup as write_backup
 from collegium_coordinator.config import Home, Listen, Public, read_config
+from collegium_coordinator.log_cli import log_app, witness_app
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.report import budget_table, budget_tree, day_of, nodes_table, nodes_tree
 from collegium_coordinator.serve import Ports
@@ -44,6 +45,8 @@ app = typer.Typer(
 )
 invite_app = typer.Typer(help="Make a token that lets one party join once. Needs the registry key.", no_args_is_help=True)
 app.add_typer(invite_app, name="invite", rich_help_panel=None)
+app.add_typer(witness_app, name="witness", rich_help_panel=None)
+app.add_typer(log_app, name="log", rich_help_panel=None)
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="COLLEGIUM_COORDINATOR_HOME", help="The coordinator's directory.", show_default=True)
@@ -231,7 +234,7 @@ def nodes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     where = Home(home)
     with _registry_of(where) as (store, known):
         serving = _is_serving(where)
-        lines = nodes_tree(store, known, serving=serving)
+        lines = nodes_tree(store, known, serving=serving, now=time.time())
     if as_json:
         _json(lines)
     else:

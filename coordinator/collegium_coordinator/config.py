@@ -88,7 +88,8 @@ class Home:
     coordinator.db        registry log, request log, answers (SQLite)
     keys/statements       signs indicators. Trusted with honest addition; an attacker who holds it can sign a wrong
                           figure, which an audit finds
-    keys/log              name of the coordinator's log. An attacker who holds it can show two histories, which witnesses find
+    keys/log              signs the checkpoints of the coordinator's log. An attacker who holds it can show two histories, which
+                          witnesses find
     keys/registry-log     orders the registry's entries. An attacker who holds it can hide or delay entries; he cannot
                           make one, because each is signed by the registry key or by the party itself
     keys/ca.key           issues TLS certificates. An attacker who holds it can open connections in a party's name;

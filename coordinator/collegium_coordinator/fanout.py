@@ -4,6 +4,9 @@ A request runs by itself: the researcher may hang up, and the coordinator may st
 task with its own deadline, so one that fails, stalls or lies never touches its siblings. A node that was missing or held is asked
 again when it reconnects, now and then while the request is valid, and when the researcher asks for the result again. Asking twice
 is safe: a node gives the same release for the same request, at no second charge.
+
+A node is asked with the proof that the request is in the coordinator's log, so nobody is asked before a checkpoint covers it. A
+node whose own log waits for its witnesses says so, and is asked again soon, within the same deadline.
 """
 
 from __future__ import annotations
@@ -13,20 +16,31 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from collegium.errors import PUBLIC_TEXTS, CollegiumError, Invalid, Offline, Refused
+from collegium.errors import PUBLIC_TEXTS, CollegiumError, Invalid, NotReleased, Offline, Refused
+from collegium.statements import Request
 from collegium.v1.node_pb2 import AnswerRequest
 from collegium_coordinator.answers import AnswerWriter
 from collegium_coordinator.asked import Asked, parse_request
 from collegium_coordinator.config import Asking
+from collegium_coordinator.cosigning import Cosigned, Cosigning
 from collegium_coordinator.jobs import Job
+from collegium_coordinator.journal import Journal, not_confirmed
 from collegium_coordinator.nodes import Nodes
 from collegium_coordinator.registrylog import RegistryLog
-from collegium_coordinator.store import Store, append_entry, put_blob
-from collegium_coordinator.verify import RELEASED, Outcome, failed, verify_reply
+from collegium_coordinator.store import Store, put_blob
+from collegium_coordinator.verify import FAILED, RELEASED, Answering, Outcome, failed, verify_reply
 
 __all__ = ["Fanout"]
 
 log = logging.getLogger("collegium.coordinator.fanout")
+
+SOON = frozenset({"pending", "not-confirmed", "no-receipt"})
+"""Reasons of a node that end by themselves within seconds: its witnesses or ours are about to answer."""
+FIRST_AGAIN, LONGEST_AGAIN = 0.5, 2.0  # seconds before such a node is asked again
+START_PATIENCE = 10.0  # seconds that a new request waits, after a start, for our own witnesses
+
+NOT_LOGGED = "not-logged"
+"""Reason of a node that was not asked, because witnesses have not confirmed that the request is logged."""
 
 KEPT_JOBS = 256  # finished jobs kept parsed in memory; older ones are read again when asked for
 
@@ -34,14 +48,28 @@ KEPT_JOBS = 256  # finished jobs kept parsed in memory; older ones are read agai
 class Fanout:
     """All questions under way."""
 
-    def __init__(self, store: Store, registry: RegistryLog, nodes: Nodes, *, asking: Asking, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        registry: RegistryLog,
+        nodes: Nodes,
+        cosigned: Cosigned,
+        cosigning: Cosigning,
+        *,
+        asking: Asking,
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
+        self._journal = journal
+        self._cosigned = cosigned
+        self._cosigning = cosigning
         self._registry = registry
         self._nodes = nodes
         self._asking = asking
         self._clock = clock
         self._started = clock()
-        self._writer = AnswerWriter(store, clock=clock)
+        self._writer = AnswerWriter(journal, clock=clock)
         self._slots = asyncio.Semaphore(asking.parallel_calls)
         self._jobs: dict[str, Job] = {}
         self.closing = False
@@ -53,10 +81,8 @@ class Fanout:
         """Start the writer, go on with what a former run left unfinished, and ask again now and then."""
         self._spawn(self._writer.run())
         for (request,) in self._store.rows("SELECT id FROM requests WHERE done = 0"):
-            try:
-                job = self.job(str(request))
-            except CollegiumError as error:  # a request that this version cannot read any more must not stop the others
-                log.error("request %s cannot be resumed: %s", request, error)
+            job = self._readable(str(request))
+            if job is None:
                 continue
             # Nodes need a moment to come back after our own restart; the old deadline may lie in the past.
             job.deadline = max(job.deadline, self._started + self._asking.reconnect_seconds)
@@ -77,6 +103,8 @@ class Fanout:
     async def accept(self, asked: Asked, purpose: str) -> Job:
         """Log a checked request and start it. The same request again joins the one under way (id = digest of the note's text)."""
         if self._store.row("SELECT 1 FROM requests WHERE id = ?", (asked.id,)) is None:
+            if not await self._cosigning.ready(self._journal.origin, START_PATIENCE):
+                raise not_confirmed()
             await asyncio.to_thread(self._log_request, asked, purpose)
             # Crash here: the request is logged and no node was asked; the next start asks them.
         known = asked.id in self._jobs
@@ -115,12 +143,14 @@ class Fanout:
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
     def _log_request(self, asked: Asked, purpose: str) -> None:
-        with self._store.transaction() as db:
+        with self._journal.write() as log:
+            db, body = log.db, asked.body
             if db.execute("SELECT 1 FROM requests WHERE id = ?", (asked.id,)).fetchone() is not None:
                 return
-            entry = append_entry(db, "request", asked.id, asked.note)
+            # Again, by the registry that stands in the log before it: the researcher may have been revoked since he was let in.
+            Request.open(asked.note, [self._registry.registry.party(body.researcher, at=log.registry.size).statements])
+            entry = log.keep("request", asked.id, asked.note)
             details = put_blob(db, asked.details)
-            body = asked.body
             db.execute(
                 "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (asked.id, entry, body.researcher, body.time, body.expiry, self._clock(), details, purpose),
@@ -132,7 +162,7 @@ class Fanout:
             raise Invalid("there is no such request", place="request id", remedy="See yours with `collegium requests`.")
         entry, received, details, done = row
         asked = parse_request(self._store.entry(entry), self._store.blob(details) or b"", self._registry)
-        job = Job(asked, deadline=received + self._asking.deadline_seconds, done=bool(done))
+        job = Job(asked, entry=entry, deadline=received + self._asking.deadline_seconds, done=bool(done))
         answers: dict[str, list[tuple[int, str]]] = {}
         for node, number, verdict, time in self._store.rows(
             "SELECT node, number, verdict, time FROM answers WHERE request = ?", (request,)
@@ -167,14 +197,19 @@ class Fanout:
 
     async def _ask_node(self, job: Job, node: str, until: float) -> None:
         asked = job.asked
+        said: list[tuple[tuple[Outcome, ...], Answering]] = []  # what the node has said so far, the newest last
+        answering = None
         try:
             async with asyncio.timeout(max(0.05, until - self._clock())):
-                outcomes = await self._call(asked, node, until)
+                await self._hear(job, node, until, said)
+            outcomes, answering = said[-1]
         except TimeoutError:
-            outcomes = failed(len(asked.questions), "deadline")
+            outcomes, answering = said[-1] if said else (failed(len(asked.questions), "deadline"), None)
         except Offline:
             late = self._clock() >= until - 0.05
             outcomes = failed(len(asked.questions), "deadline" if late and self._nodes.connected(node) else "offline")
+        except NotReleased as error:
+            outcomes = failed(len(asked.questions), error.reason)
         except CollegiumError as error:
             log.warning("request %s: node %s answered with an error: %s", asked.id[:12], node, error)
             outcomes = failed(len(asked.questions), error.reason if error.reason in PUBLIC_TEXTS else "failed")
@@ -185,24 +220,64 @@ class Fanout:
         if bad:
             log.warning("request %s: the answer of node %s does not verify (questions %s)", asked.id[:12], node, bad)
         try:
-            await self._writer.put(asked, node, outcomes)
+            stored = await self._writer.put(asked, node, outcomes, answering)
         except CollegiumError:
             return  # logged by the writer; the node stays missing and is asked again
         job.heard[node] = self._clock()
-        job.apply(node, [(outcome.number, outcome.verdict) for outcome in outcomes])
+        job.apply(node, [(outcome.number, outcome.verdict) for outcome in stored])
 
-    async def _call(self, asked: Asked, node: str, until: float) -> tuple[Outcome, ...]:
-        """One node's verified outcomes."""
+    async def _hear(self, job: Job, node: str, until: float, said: list[tuple[tuple[Outcome, ...], Answering]]) -> None:
+        """Ask until there is nothing in the answer that would be another one in a moment."""
+        wait = FIRST_AGAIN
+        while True:
+            try:
+                said.append(await self._call(job, node, until))
+                again = any(outcome.verdict == FAILED and outcome.reason in SOON for outcome in said[-1][0])
+            except NotReleased:
+                raise
+            except CollegiumError as error:
+                if error.reason not in SOON or self._clock() + wait >= until:
+                    raise
+                again = True
+                if error.reason == "no-receipt":
+                    job.receipt = b""  # witnesses have been assigned anew: the proof is made again
+            if not again or self._clock() + wait >= until:
+                return
+            log.debug("request %s: node %s is asked again in %.1f s", job.id[:12], node, wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 1.25, LONGEST_AGAIN)
+
+    async def _call(self, job: Job, node: str, until: float) -> tuple[tuple[Outcome, ...], Answering]:
+        """One node's verified outcomes, and as whom it was verified."""
+        asked = job.asked
         if not self._nodes.connected(node) and self._nodes.expected(node):
             await self._nodes.wait_for(node, min(until, self._started + self._asking.reconnect_seconds))
+        self._nodes.get(node)  # nobody waits for witnesses on behalf of a node that is not there
+        receipt = await self._receipt(job, until)
+        async with self._slots:
+            request = AnswerRequest(request=asked.note, details=asked.details, receipt=receipt)
+            reply = await self._nodes.answer(node, request, timeout=max(0.05, until - self._clock()))
         try:
-            party = self._registry.registry.party(node)
+            answering = Answering.of(self._registry.registry, node)
         except Refused:
             raise Offline(f"the node {node} is revoked") from None
-        async with self._slots:
-            request = AnswerRequest(request=asked.note, details=asked.details)
-            reply = await self._nodes.answer(node, request, timeout=max(0.05, until - self._clock()))
-        return verify_reply(reply, asked.questions, party, self._registry.root_at)
+        return verify_reply(reply, asked.questions, answering, self._registry.root_at), answering
+
+    async def _receipt(self, job: Job, until: float) -> bytes:
+        """The proof that the request is in our log, made once for all its nodes. Raises NotReleased when it is late."""
+        async with job.proving:
+            if not job.receipt:
+                patience = until - self._clock() - 0.1
+                origin = self._journal.origin
+                # Both: after a start an old cosigned checkpoint covers old requests, and proves nothing about this copy of the log.
+                there = await self._cosigning.ready(origin, patience) and await self._cosigning.confirmed(
+                    origin, job.entry + 1, until - self._clock() - 0.1
+                )
+                proof = await asyncio.to_thread(self._cosigned.receipt, job.entry) if there else None
+                if proof is None:
+                    raise NotReleased("witnesses have not confirmed the request", place=job.id[:12], reason=NOT_LOGGED)
+                job.receipt = proof
+            return job.receipt
 
     async def _catch_up(self, node: str) -> None:
         owed = self._store.rows(
@@ -211,7 +286,9 @@ class Fanout:
             (self._clock(), node),
         )
         for (request,) in owed:
-            await asyncio.gather(*self.ask_again(self.job(str(request)), [node]), return_exceptions=True)
+            job = self._readable(str(request))
+            if job is not None:
+                await asyncio.gather(*self.ask_again(job, [node]), return_exceptions=True)
 
     async def _sweep(self) -> None:
         """Now and then: held and missing nodes of valid requests, the more seldom the older the request."""
@@ -224,12 +301,20 @@ class Fanout:
                     (self._clock(),),
                 )
                 for request, received in open_requests:
-                    job, now = self.job(str(request)), self._clock()
-                    if now - job.last_again >= max(self._asking.again_seconds, (now - received) / 10):
+                    job, now = self._readable(str(request)), self._clock()
+                    if job is not None and now - job.last_again >= max(self._asking.again_seconds, (now - received) / 10):
                         job.last_again = now
                         self.ask_again(job, [node for node in job.unanswered() if self._nodes.connected(node)])
             except CollegiumError as error:
                 log.error("asking again failed: %s", error)
+
+    def _readable(self, request: str) -> Job | None:
+        """The job, or None for a request that this version cannot read any more: it must not stop the others."""
+        try:
+            return self.job(request)
+        except CollegiumError as error:
+            log.error("request %s cannot be gone on with: %s", request[:12], error)
+            return None
 
     def _may_ask(self, job: Job) -> bool:
         """A revoked researcher's requests are not asked again."""

@@ -6,6 +6,8 @@ stay in the log.
 
 A release that its node has withdrawn is left out of the next revision, with the reason `withdrawn`, so that the indicators that
 used it are marked by the newer one and by the withdrawal in the bundle.
+
+An indicator goes out with the receipt of the coordinator's log, when a checkpoint over it has the quorum of that log's witnesses.
 """
 
 from __future__ import annotations
@@ -17,22 +19,24 @@ from dataclasses import dataclass
 
 from collegium.bundle import asked_nodes
 from collegium.combine import AskedNode, NodeRelease, combine
-from collegium.errors import Failed
+from collegium.errors import Failed, NotReleased
 from collegium.layout import Layout
-from collegium.log.note import Signer
-from collegium.log.statement import canonical_json
+from collegium.log.statement import canonical_json, statement_id
 from collegium.schema import Schema
 from collegium.statements import Accounts, Blob, Coverage, Indicator, LogPlace, Missing, Release, UsedRelease
-from collegium.v1.federation_pb2 import ResultPart
+from collegium.v1.federation_pb2 import ResultPart, StatementReceipt
 from collegium.view import View
+from collegium_coordinator.cosigning import Cosigned, Cosigning
 from collegium_coordinator.jobs import Job
+from collegium_coordinator.journal import Journal, not_confirmed
 from collegium_coordinator.registrylog import RegistryLog
-from collegium_coordinator.store import Store, append_entry, put_blob
+from collegium_coordinator.store import Store, put_blob
 from collegium_coordinator.verify import RELEASED
 
 __all__ = ["WITHDRAWN", "Combine", "Indicators", "national_table"]
 
 WITHDRAWN = "withdrawn"
+PATIENCE = 2.0  # seconds that a result waits for the witnesses of the coordinator's log
 
 Combine = Callable[[Layout, View, Schema, Sequence[NodeRelease], Sequence[AskedNode]], bytes]
 """From releases and the nodes asked to the table's bytes; `national_table` but for tests."""
@@ -56,30 +60,45 @@ class _Used:
 
 
 class Indicators:
-    """Combines and signs. `signer` is the coordinator's statement key: trusted with honest addition, which an audit checks."""
+    """Combines and signs, with the journal's statement key: trusted with honest addition, which an audit checks."""
 
     def __init__(
-        self, store: Store, registry: RegistryLog, signer: Signer, combine: Combine, *, origin: str, clock: Callable[[], float]
+        self, store: Store, registry: RegistryLog, journal: Journal, cosigned: Cosigned, cosigning: Cosigning, combine: Combine
     ) -> None:
         self._store = store
         self._combine = combine
         self._registry = registry
-        self._signer = signer
-        self._origin = origin
-        self._clock = clock
+        self._journal = journal
+        self._cosigned = cosigned
+        self._cosigning = cosigning
 
     async def issue(self, job: Job) -> None:
-        """Sign a new revision of each question's indicator whose inputs have changed since the last."""
+        """Sign a new revision of each question's indicator whose inputs have changed since the last; wait for the witnesses.
+
+        Raises:
+            NotReleased: the quorum has not come in time. The indicators are signed and logged; the next look finds them.
+        """
+        if not await self._cosigning.ready(self._journal.origin, PATIENCE):
+            raise not_confirmed()
         async with job.signing:  # one at a time for a request: two callers at once must not sign the same revision twice
             for number in range(len(job.asked.questions)):
-                await asyncio.to_thread(self._issue_one, job, number)
+                while not await asyncio.to_thread(self._issue_one, job, number):
+                    pass  # the registry has grown while the table was computed
+        newest = max((self._newest(job, number) for number in range(len(job.asked.questions))), default=-1)
+        if not await self._cosigning.confirmed(self._journal.origin, newest + 1, PATIENCE):
+            raise NotReleased(
+                "the figures are made; witnesses have not yet confirmed them in the coordinator's log",
+                place=job.id[:12],
+                remedy=f"Fetch them in a moment: collegium result {job.id[:12]}",
+                reason="pending",
+            )
 
-    def _issue_one(self, job: Job, number: int) -> None:
-        """One question.
+    def _issue_one(self, job: Job, number: int) -> bool:
+        """One question. False when the registry grew on the way: then nothing has changed, and it is to be done again.
 
         1. Sort the nodes asked into used and missing. 2. If that is what the newest revision says, there is nothing to do.
         3. Add and post-process, with the public facts of nodes in one state of the registry. 4. Log the statement, which names
-        its own index and that state, with the table beside it.
+        its own index and that state, with the table beside it; the same state stands in the log before it.
         """
         # (1)
         used, missing = self._inputs(job, number)
@@ -92,9 +111,9 @@ class Indicators:
             (job.id, number),
         )
         if newest is not None and newest[1] == inputs:
-            return
+            return True
         # (3)
-        view = self._registry.registry.view()
+        view = self._registry.durable_view()
         question = job.asked.questions[number]
         reasons = {each.node: each.reason for each in missing}
         asked = asked_nodes(self._registry.registry, view.size, job.asked.audience, reasons)
@@ -103,13 +122,15 @@ class Indicators:
         releases = tuple(UsedRelease(node=each.node, sha256=each.release_id) for each in used)
         accounts = Accounts(releases=releases, missing=tuple(missing)).to_blob()
         revision = 0 if newest is None else int(newest[0]) + 1
-        with self._store.transaction() as db:
+        with self._journal.write() as log:
+            if log.registry != view:
+                return False
 
-            def make(index: int) -> bytes:
+            def make(place: LogPlace) -> bytes:
                 return Indicator(
-                    log=LogPlace(origin=self._origin, index=index),
+                    log=place,
                     registry=view,
-                    time=int(self._clock()),
+                    time=log.now,
                     request=job.id,
                     number=number,
                     question=question.digest,
@@ -117,13 +138,21 @@ class Indicators:
                     accounts=Blob(sha256=hashlib.sha256(accounts).hexdigest(), size=len(accounts)),
                     coverage=_coverage(asked, {each.node for each in used}),
                     table=Blob(sha256=hashlib.sha256(table).hexdigest(), size=len(table)),
-                ).sign(self._signer)
+                ).sign(self._journal.statements)
 
-            put_blob(db, accounts)
-            put_blob(db, table)
-            entry = append_entry(db, Indicator.kind, job.id, make)
-            db.execute("INSERT INTO indicators VALUES (?, ?, ?, ?, ?)", (job.id, number, revision, entry, inputs))
+            put_blob(log.db, accounts)
+            put_blob(log.db, table)
+            entry = log.sign(Indicator.kind, job.id, make)
+            log.db.execute("INSERT INTO indicators VALUES (?, ?, ?, ?, ?)", (job.id, number, revision, entry, inputs))
         # Crash before the commit: no such indicator; the next look signs it. Crash after: it is found and shown.
+        return True
+
+    def _newest(self, job: Job, number: int) -> int:
+        """The entry of a question's newest indicator; -1 when there is none."""
+        row = self._store.row(
+            "SELECT entry FROM indicators WHERE request = ? AND number = ? ORDER BY revision DESC LIMIT 1", (job.id, number)
+        )
+        return int(row[0]) if row is not None else -1
 
     def _inputs(self, job: Job, number: int) -> tuple[list[_Used], list[Missing]]:
         withdrawn = {
@@ -165,24 +194,28 @@ class Indicators:
         return releases
 
     def bundle(self, job: Job) -> list[ResultPart]:
-        """All parts of a request's result but the progress. Each is verified by the reader."""
+        """All parts of a request's result but the progress, receipts included. Each is verified by the reader."""
         parts = [ResultPart(request=job.asked.note), ResultPart(blob=job.asked.details)]
+        proofs = [(job.id, self._cosigned.receipt(job.entry))]
         blobs: dict[str, None] = {}
         for number in range(len(job.asked.questions)):
-            newest = self._store.row(
-                "SELECT entry FROM indicators WHERE request = ? AND number = ? ORDER BY revision DESC LIMIT 1", (job.id, number)
-            )
-            if newest is not None:
-                note = self._store.entry(newest[0])
+            newest = self._newest(job, number)
+            if newest >= 0:
+                note = self._store.entry(newest)
                 parts.append(ResultPart(indicator=note))
+                proofs.append((statement_id(note), self._cosigned.receipt(newest)))
                 indicator = Indicator.read(note)
                 blobs |= dict.fromkeys((indicator.table.sha256, indicator.accounts.sha256))
         rows = self._store.rows("SELECT decision, release, payload FROM answers WHERE request = ? ORDER BY number, node", (job.id,))
         for decision, release, payload in rows:
             if decision is not None:
-                parts.append(ResultPart(decision=self._store.entry(decision)))
+                note = self._store.entry(decision)
+                parts.append(ResultPart(decision=note))
+                proofs.append(self._foreign(note))
             if release is not None:
-                parts.append(ResultPart(release=self._store.entry(release)))
+                note = self._store.entry(release)
+                parts.append(ResultPart(release=note))
+                proofs.append(self._foreign(note))
                 blobs[payload] = None
         withdrawals = self._store.rows(
             "SELECT DISTINCT w.entry FROM withdrawals w JOIN answers a ON a.release_id = w.release_id AND a.node = w.node"
@@ -194,7 +227,18 @@ class Indicators:
             data = self._store.blob(sha)
             if data is not None:
                 parts.append(ResultPart(blob=data))
+        parts.extend(
+            ResultPart(receipt=StatementReceipt(statement=statement, proof=proof))
+            for statement, proof in proofs
+            if proof is not None
+        )
         return parts
+
+    def _foreign(self, note: bytes) -> tuple[str, bytes | None]:
+        """A node's statement by its id, and the receipt that came with it. What was taken before there were receipts has none."""
+        statement = statement_id(note)
+        row = self._store.row("SELECT receipt FROM receipts WHERE statement = ?", (statement,))
+        return statement, bytes(row[0]) if row is not None else None
 
 
 def _coverage(asked: Sequence[AskedNode], used: set[str]) -> Coverage:

@@ -27,8 +27,10 @@ def replaces(new: str, old: str | None) -> bool:
 class Job:
     """A request and its state. `verdicts[node][number]` is the newest verdict, None before the first."""
 
-    def __init__(self, asked: Asked, *, deadline: float, done: bool) -> None:
+    def __init__(self, asked: Asked, *, entry: int, deadline: float, done: bool) -> None:
         self.asked = asked
+        self.entry = entry  # of the request, in the coordinator's log
+        self.receipt = b""  # the proof of it that nodes get; empty until a checkpoint covers it that may be rested on
         self.deadline = deadline
         self.over = asyncio.Event()  # the first round is over: every node has answered or is missing with a reason
         if done:
@@ -36,6 +38,7 @@ class Job:
         self.verdicts: dict[str, list[str | None]] = {node: [None] * len(asked.questions) for node in asked.audience}
         self.running: dict[str, asyncio.Task[None]] = {}
         self.signing = asyncio.Lock()
+        self.proving = asyncio.Lock()
         self.last_again = 0.0
         self.heard: dict[str, float] = {}  # when a node last said something, our clock
         self._classes: dict[str, str] = dict.fromkeys(asked.audience, MISSING)

@@ -9,8 +9,9 @@ in their policies and watch the registry for their own name, so that even this i
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,18 @@ from typing import Literal
 from collegium.errors import Invalid
 from collegium.keys import check_name, invitation_name, load_signer, log_name, save_signer, statements_name
 from collegium.log.note import Signer
-from collegium.registration import Federation, Invitation, Revocation, SchemaEntry
+from collegium.registration import (
+    MAX_WITNESSES,
+    MIN_WITNESSES,
+    Federation,
+    Invitation,
+    Revocation,
+    SchemaEntry,
+    WitnessedLog,
+    Witnesses,
+    least_quorum,
+)
+from collegium.registry import Registry
 from collegium.schema import parse_schema
 from collegium.token import make_token
 from collegium_coordinator.ca import Authority
@@ -26,9 +38,10 @@ from collegium_coordinator.config import Asking, Certificates, Config, Home, Lis
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store
 
-__all__ = ["Founded", "Registrar", "init", "seconds_of"]
+__all__ = ["Founded", "Registrar", "assignments", "init", "seconds_of"]
 
 KEY_FILE = "registry"
+LOGS_BYTES = 48_000  # of assignments in one entry of at most 65,535 bytes: a country's logs take several
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])", re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -213,6 +226,16 @@ class Registrar:
         self._log.append(entry.sign(self._signer))
         return parsed.id
 
+    def assign_witnesses(self, each: int) -> list[WitnessedLog]:
+        """Give every log `each` witnesses, where there are enough nodes; the assignments that changed. See `assignments`."""
+        if not MIN_WITNESSES <= each <= MAX_WITNESSES:
+            raise Invalid(f"a log has {MIN_WITNESSES} to {MAX_WITNESSES} witnesses", place="--each")
+        changed = assignments(self._log.registry, each)
+        for part in _parts(changed):
+            self._log.append(Witnesses(time=int(self._clock()), logs=tuple(part)).sign(self._signer))
+            # Crash here: some logs have their new witnesses and the others their old ones. The same command does the rest.
+        return changed
+
     def _check_facts(self, role: str, facts: Mapping[str, str]) -> None:
         """The registry checks the codes again; this says what is missing, with the flag to use."""
         schema = self._log.registry.schema
@@ -233,3 +256,40 @@ class Registrar:
 
 def _some(words: Sequence[str], limit: int = 40) -> str:
     return ", ".join(words[:limit]) + (", …" if len(words) > limit else "")
+
+
+def assignments(registry: Registry, each: int) -> list[WitnessedLog]:
+    """The assignments that differ from those in force, sorted by origin.
+
+    Every log gets `each` nodes other than its owner (fewer, but at least three, where there are no more), and the least quorum that
+    the registry accepts. A log keeps the witnesses it has while they are there; the others follow from a hash of log and node, so
+    that the work spreads evenly and nobody chooses. A log for which there are fewer than three other nodes goes without.
+    """
+    nodes = [node for node in registry.nodes() if node.cosigner is not None]
+    owners = {node.log.name: node.name for node in nodes if node.log is not None}
+    changed = []
+    for origin in sorted({registry.registry_log.name, registry.coordinator_log.name, *owners}):
+        held, quorum = registry.witnesses_of(origin)
+        others = [node.name for node in nodes if node.name != owners.get(origin)]
+        kept = sorted(held)[:each]
+        others.sort(key=lambda name: (name not in kept, hashlib.sha256(f"{origin}\n{name}".encode()).digest()))
+        chosen = sorted(others[:each]) if len(others) >= MIN_WITNESSES else []
+        needed = least_quorum(len(chosen)) if chosen else 0
+        if (chosen, needed) != (sorted(held), quorum):
+            changed.append(WitnessedLog(origin=origin, witnesses=tuple(chosen), quorum=needed))
+    return changed
+
+
+def _parts(logs: Sequence[WitnessedLog]) -> Iterator[list[WitnessedLog]]:
+    """Assignments in order, as many together as fit into an entry."""
+    part: list[WitnessedLog] = []
+    size = 0
+    for log in logs:
+        needs = len(log.model_dump_json()) + 1
+        if part and size + needs > LOGS_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(log)
+        size += needs
+    if part:
+        yield part

@@ -12,10 +12,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 
+from collegium.errors import Failed
 from collegium.log.checkpoint import sign_checkpoint
 from collegium.log.merkle import leaf_hash
-from collegium.log.note import Signer
+from collegium.log.note import Signer, Verifier
+from collegium.log.tree import LeafHashes, Tree
 from collegium.registry import Registry
+from collegium.statements import RegistryView
 from collegium_coordinator.store import Store
 
 __all__ = ["RegistryLog"]
@@ -37,8 +40,10 @@ class RegistryLog:
         self._signer = signer
         self._lock = threading.RLock()
         self._pinned = registry_vkey
+        self._stopped: Failed | None = None
         self._stored = 0  # entries on the disk: while `append` commits, the registry in memory is one ahead
         self.registry = Registry(registry_vkey)
+        self.tree = Tree(LeafHashes(self._leaves))
         self.refresh()
 
     @property
@@ -67,6 +72,8 @@ class RegistryLog:
             NotVerified, Invalid, Refused: the entry has no place here; nothing has changed.
             Failed: it could not be stored.
         """
+        if self._stopped is not None:
+            raise self._stopped
         with self._lock:
             try:
                 index = self._append(entry, also)
@@ -106,8 +113,7 @@ class RegistryLog:
     def page(self, first: int, *, page_bytes: int = PAGE_BYTES) -> tuple[list[bytes], bytes, bool]:
         """Entries from `first` on, the checkpoint over the tree that ends with the last of them, and whether there are more."""
         if first >= self.size:
-            last = self._store.row("SELECT checkpoint FROM registry WHERE idx = ?", (self.size - 1,))
-            return [], bytes(last[0]) if last is not None else b"", False
+            return [], self._shown(self.size, self.head()), False
         entries: list[bytes] = []
         checkpoint, held = b"", 0
         size = self.size
@@ -119,11 +125,49 @@ class RegistryLog:
             entries.append(bytes(row[0]))
             checkpoint = bytes(row[1])
             held += len(row[0])
-        return entries, checkpoint, first + len(entries) < size
+        end = first + len(entries)
+        return entries, self._shown(end, checkpoint), end < size
+
+    def _shown(self, size: int, checkpoint: bytes) -> bytes:
+        """A checkpoint as it is sent: with the cosignatures that it has by now."""
+        row = self._store.row("SELECT note FROM cosigned WHERE origin = ? AND size = ?", (self.origin, size))
+        return bytes(row[0]) if row is not None else checkpoint
+
+    def durable_view(self) -> RegistryView:
+        """The newest state that is verified and on the disk: while another thread appends, memory may be one entry ahead."""
+        return self.registry.view_at(self._stored)
+
+    def checkpoint_at(self, db: sqlite3.Connection, size: int) -> bytes:
+        """The checkpoint over the first `size` entries, at least 1; with the cosignatures it has when it is the newest cosigned."""
+        cosigned = db.execute("SELECT note FROM cosigned WHERE origin = ? AND size = ?", (self._signer.name, size)).fetchone()
+        row = cosigned or db.execute("SELECT checkpoint FROM registry WHERE idx = ?", (size - 1,)).fetchone()
+        assert row is not None, "a durable size has its checkpoint"
+        return bytes(row[0])
+
+    def head(self) -> bytes:
+        """The newest checkpoint that is verified and durable."""
+        row = self._store.row("SELECT checkpoint FROM registry WHERE idx = ?", (self._stored - 1,))
+        return bytes(row[0]) if row is not None else b""
+
+    @property
+    def origin(self) -> str:
+        return self._signer.name
+
+    @property
+    def verifier(self) -> Verifier:
+        return self._signer.verifier
+
+    def stop(self, why: str) -> None:
+        """Append nothing more in this process: our own signature shows that this is an old copy of the log."""
+        self._stopped = Failed(why, place=self.origin, remedy="Restore the newest copy of the database.", reason="restored")
 
     def root_at(self, size: int) -> str | None:
         """The root (base64) the registry had at a size; None beyond what is known. Size 0 is the empty tree."""
         return self.registry.view_at(size).root if 0 <= size <= self.registry.size else None
+
+    def _leaves(self, first: int, count: int) -> list[bytes]:
+        rows = self._store.rows("SELECT leaf FROM registry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count))
+        return [bytes(row[0]) for row in rows]
 
     def _extend(self, rows: Sequence[tuple[bytes, bytes]]) -> bool:
         if rows:

@@ -17,14 +17,16 @@ from collegium.errors import CollegiumError
 from collegium.registry import Registry
 from collegium.statements import Policy
 from collegium_coordinator.store import Store
+from collegium_coordinator.witnesses import log_lines
 
 __all__ = ["budget_table", "budget_tree", "nodes_table", "nodes_tree"]
 
 NANO = 10**9
 
 
-def nodes_tree(store: Store, registry: Registry, *, serving: bool) -> list[dict[str, Any]]:
-    """All nodes ever registered and all open invitations of nodes. `connected` is None while nobody serves."""
+def nodes_tree(store: Store, registry: Registry, *, serving: bool, now: float) -> list[dict[str, Any]]:
+    """All nodes ever registered and all open invitations of nodes. `connected` is None while nobody serves. `log`: `log_lines`."""
+    logs = {line["origin"].rpartition("/")[2]: line for line in log_lines(store, registry, now)}
     seen = {row[0]: row for row in store.rows("SELECT node, connected, last, version, snapshot, datasets, registry_size FROM seen")}
     addresses = {str(node): str(address) for node, address in store.rows("SELECT node, address FROM dial")}
     lines: list[dict[str, Any]] = []
@@ -45,6 +47,7 @@ def nodes_tree(store: Store, registry: Registry, *, serving: bool) -> list[dict[
                 "datasets": json.loads(datasets),
                 "registry_size": int(size),
                 "dial": addresses.get(party.name, ""),
+                "log": None if party.revoked else logs.get(party.name),
             }
         )
     for invited in registry.invitations():

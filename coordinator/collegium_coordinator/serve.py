@@ -34,18 +34,23 @@ from collegium.transport.endpoint import Endpoint, Handler
 from collegium.transport.node_client import NodeClient
 from collegium.transport.peer import Peer
 from collegium.transport.status import to_status
-from collegium.v1 import enrolment_pb2, federation_pb2, tunnel_pb2
+from collegium.v1 import enrolment_pb2, federation_pb2, log_pb2, tunnel_pb2, witness_pb2
 from collegium_coordinator.ca import Authority
 from collegium_coordinator.config import Config, Home, Listen, read_config
+from collegium_coordinator.cosigning import Cosigned, Cosigning
 from collegium_coordinator.dial import Dialler
 from collegium_coordinator.door import Door
 from collegium_coordinator.enrol import Enrolment
 from collegium_coordinator.fanout import Fanout
 from collegium_coordinator.indicator import Combine, Indicators, national_table
+from collegium_coordinator.journal import Journal
+from collegium_coordinator.logs import LogService, Source
 from collegium_coordinator.nodes import Connection, Nodes
 from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.relay import RelayService
 from collegium_coordinator.service import FederationService
 from collegium_coordinator.store import Store
+from collegium_coordinator.upgrade import upgrade
 
 __all__ = ["Coordinator", "serve", "serving"]
 
@@ -55,6 +60,8 @@ POLL = 0.5  # seconds between looks at what the registrar's commands wrote
 LOOK = 60.0  # seconds between looks at what nodes say of themselves
 GRACE = 5.0  # seconds for calls in flight when stopping
 RENEWAL_CHECK = 3600.0  # seconds
+LOG = log_pb2.DESCRIPTOR.services_by_name["Log"]
+RELAY = witness_pb2.DESCRIPTOR.services_by_name["Relay"]
 ENROLMENT_LIMITS = [("grpc.max_receive_message_length", 256 * 1024), ("grpc.so_reuseport", 0)]
 
 
@@ -86,18 +93,30 @@ class Coordinator:
     ) -> None:
         self.config = config
         self._clock = clock
+        own_log = load_signer(home.log_key)
+        upgrade(home.database, own_log)
         self.store = Store(home.database, on_broken=on_broken)
         try:
             self.registry = RegistryLog(self.store, config.registry, load_signer(home.registry_log_key))
             self._authority = Authority(home, config.federation, lifetime=config.certificates.days * 86_400.0, clock=clock)
-            statements = load_signer(home.statements_key)
+            self.journal = Journal(self.store, self.registry, load_signer(home.statements_key), own_log, clock=clock)
         except CollegiumError:
             self.store.close()
             raise
         self.door = Door(self.store, self.registry, config.federation)
         self.nodes = Nodes(self.store, self.registry, clock=clock, on_ready=self._node_ready)
-        self.fanout = Fanout(self.store, self.registry, self.nodes, asking=config.asking, clock=clock)
-        self.indicators = Indicators(self.store, self.registry, statements, combine, origin=config.log_origin, clock=clock)
+        own, register = (Cosigned(self.store, self.registry, each) for each in (self.journal, self.registry))
+        self.cosigning = Cosigning(self.store, self.nodes, [own, register], clock=clock, on_restored=self._restored)
+        self.journal.ready = lambda: self.cosigning.is_ready(self.journal.origin)
+        self.fanout = Fanout(
+            self.store, self.journal, self.registry, self.nodes, own, self.cosigning, asking=config.asking, clock=clock
+        )
+        self.indicators = Indicators(self.store, self.registry, self.journal, own, self.cosigning, combine)
+        self.logs = LogService(
+            {own.own.origin: Source(self.store, own, "entries"), register.own.origin: Source(self.store, register, "registry")},
+            self.door,
+        )
+        self.relay = RelayService(self.nodes, self.door)
         self.service = FederationService(
             self.store,
             self.registry,
@@ -123,11 +142,15 @@ class Coordinator:
         # Anybody may call the enrolment port: small messages, few calls at once.
         main, enrolment = new_server(), grpc.aio.server(options=ENROLMENT_LIMITS, maximum_concurrent_rpcs=64)
         add_service(main, self.service, federation_pb2.DESCRIPTOR.services_by_name["Federation"])
+        add_service(main, self.logs, LOG)
+        add_service(main, self.relay, RELAY)
         add_tunnel(main, self._tunnels)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, main)
         names = [
             federation_pb2.DESCRIPTOR.services_by_name["Federation"].full_name,
             tunnel_pb2.DESCRIPTOR.services_by_name["Tunnel"].full_name,
+            LOG.full_name,
+            RELAY.full_name,
             health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
             reflection.SERVICE_NAME,
         ]
@@ -137,6 +160,9 @@ class Coordinator:
             main=listen(main, addresses.main, server_credentials(lambda: self._tls)),
             enrolment=listen(enrolment, addresses.enrolment, server_credentials(lambda: self._tls, clients_prove_themselves=False)),
         )
+        loop = asyncio.get_running_loop()
+        self.journal.on_grown = lambda: loop.call_soon_threadsafe(self.cosigning.grown, self.journal.origin)
+        self._spawn(self.cosigning.run())
         self.fanout.start()
         for server in (main, enrolment):
             await server.start()
@@ -162,10 +188,11 @@ class Coordinator:
     # -- tunnels ---------------------------------------------------------------------------------------------------------------
 
     def _admit(self, peer: Peer) -> Mapping[str, Handler]:
-        """Nodes of the registry may open a tunnel, and ask up it for the registry."""
+        """Nodes of the registry may open a tunnel, and up it read the registry and the logs, and reach their witnesses."""
         self.door.judge(peer, "node")
         handlers = handlers_of(self.service, federation_pb2.DESCRIPTOR.services_by_name["Federation"], peer=peer)
-        return {method: handler for method, handler in handlers.items() if method.endswith("/Registry")}
+        registry = {method: handler for method, handler in handlers.items() if method.endswith("/Registry")}
+        return registry | handlers_of(self.logs, LOG, peer=peer) | handlers_of(self.relay, RELAY, peer=peer)
 
     def _opened(self, peer: Peer, endpoint: Endpoint) -> None:
         connection = Connection(peer.name, NodeClient(endpoint, name=peer.name), endpoint.close)
@@ -193,8 +220,7 @@ class Coordinator:
             try:
                 await asyncio.to_thread(self.registry.refresh)
                 if self.registry.size != self._taught:
-                    self._taught = self.registry.size
-                    self._spawn(self.nodes.registry_grew())
+                    self._grown()
             except CollegiumError:
                 log.exception("the registry in the database does not verify; it is not used beyond entry %d", self.registry.size)
 
@@ -223,6 +249,13 @@ class Coordinator:
         if self.registry.size != self._taught:
             self._taught = self.registry.size
             self._spawn(self.nodes.registry_grew())
+            self.cosigning.grown(self.registry.origin)
+            self.cosigning.grown(self.journal.origin)  # it may have got its first witnesses
+
+    def _restored(self, origin: str, witness: str) -> None:
+        """A log is an old copy of itself: it is signed on no more, in this process. Every start asks the witnesses first."""
+        why = f"{witness} shows a checkpoint that this log has signed and this database does not hold: it is an old backup"
+        (self.journal if origin == self.journal.origin else self.registry).stop(why)
 
     def _node_ready(self, name: str) -> None:
         self.fanout.node_ready(name)

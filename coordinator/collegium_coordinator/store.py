@@ -1,7 +1,12 @@
 """Everything the coordinator keeps: one SQLite file (WAL, synchronous=FULL), one writer at a time.
 
     registry    the registry log: entry, leaf hash, and the checkpoint over the tree that ends with it
-    entries     the coordinator's own log in its final form: requests, decisions, releases, withdrawals as they came, indicators
+    entries     the coordinator's own log in its final form: requests, decisions, releases, withdrawals as they came, indicators,
+                other logs' checkpoints; written by `journal` alone
+    head        the signed checkpoint over `entries`, changed in the transaction that adds them
+    cosigned    of each of the two logs the newest checkpoint that has the quorum of its witnesses
+    peers       which checkpoints of other logs are in `entries`, by log key and size
+    receipts    proofs of other logs that they hold what this one took from them
     blobs       payloads, tables and request details, by SHA-256
     requests    one row a request: derived from `entries`, kept for lookup
     answers     newest verified answer of each node to each question; a release is never replaced
@@ -24,11 +29,21 @@ from pathlib import Path
 from typing import Any
 
 from collegium.errors import CollegiumError, Failed, Invalid
-from collegium.log.merkle import leaf_hash
 
-__all__ = ["Store", "append_entry", "put_blob"]
+__all__ = ["FORMAT", "SINCE_2", "Store", "put_blob"]
 
-FORMAT = 1
+FORMAT = 2
+
+SINCE_2 = """
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL) STRICT;
+CREATE TABLE cosigned (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, time REAL NOT NULL, note BLOB NOT NULL) STRICT;
+CREATE TABLE peers (
+    log TEXT NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, entry INTEGER NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (log, size, root)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE receipts (statement TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
+"""
+"""What a database of format 1 lacks; see `upgrade`."""
 
 _TABLES = """
 CREATE TABLE registry (
@@ -94,9 +109,7 @@ class Store:
                 connection.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error as error:
             self._writer.close()
-            raise Invalid(
-                f"the database cannot be read: {error}", place=str(path), remedy="Restore it from the newest backup."
-            ) from None
+            raise _unreadable(error, path) from None
         except CollegiumError:
             self._writer.close()
             raise
@@ -105,11 +118,17 @@ class Store:
         if create:
             self._writer.execute("PRAGMA journal_mode=WAL")
             with self.transaction() as db:
-                for statement in _TABLES.split(";"):
+                for statement in (_TABLES + SINCE_2).split(";"):
                     if statement.strip():
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version={FORMAT}")
         found = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if found < FORMAT:
+            raise Invalid(
+                f"the database has format {found}, this version reads {FORMAT}",
+                place=str(self.path),
+                remedy="Start `collegium-coordinator serve` once: it brings the database to the new format.",
+            )
         if found != FORMAT:
             raise Invalid(
                 f"the database has format {found}, this version reads {FORMAT}",
@@ -158,6 +177,14 @@ class Store:
         with self._read_lock:
             return self._reader.execute(sql, values).fetchall()
 
+    def walk(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one, over one committed state; for what does not fit into memory. A connection of its own."""
+        connection = _connect(self.path)
+        try:
+            yield from connection.execute(sql)
+        finally:
+            connection.close()
+
     def row(self, sql: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
         with self._read_lock:
@@ -177,21 +204,6 @@ class Store:
         return bytes(found[0])
 
 
-def append_entry(db: sqlite3.Connection, kind: str, request: str, make: bytes | Callable[[int], bytes]) -> int:
-    """Append to the coordinator's own log inside a transaction; the index. The very same entry is never there twice.
-
-    `make` is the entry, or a function from the index to it: a statement of our own names its index.
-    """
-    if isinstance(make, bytes):
-        found = db.execute("SELECT idx FROM entries WHERE leaf = ?", (leaf_hash(make),)).fetchone()
-        if found is not None:
-            return int(found[0])
-    index = int(db.execute("SELECT COALESCE(MAX(idx) + 1, 0) FROM entries").fetchone()[0])
-    entry = make if isinstance(make, bytes) else make(index)
-    db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", (index, kind, request, entry, leaf_hash(entry)))
-    return index
-
-
 def put_blob(db: sqlite3.Connection, data: bytes) -> str:
     """Keep a blob inside a transaction; its SHA-256 in hex."""
     sha = hashlib.sha256(data).hexdigest()
@@ -200,10 +212,24 @@ def put_blob(db: sqlite3.Connection, data: bytes) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+    try:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
+    except sqlite3.Error as error:
+        raise _unreadable(error, path) from None
 
 
 def _failed(error: sqlite3.Error) -> Failed:
     return Failed(
         f"the database could not be written: {error}", remedy="Look at the disk's free space and health.", reason="failed"
     )
+
+
+def _unreadable(error: sqlite3.Error, path: Path) -> CollegiumError:
+    """A database that holds nonsense is replaced by its backup; one on a full or failing disk must not be."""
+    if isinstance(error, sqlite3.OperationalError):
+        return Failed(
+            f"the database cannot be opened: {error}",
+            place=str(path),
+            remedy="Free disk space or repair the disk; nothing is lost.",
+        )
+    return Invalid(f"the database cannot be read: {error}", place=str(path), remedy="Restore it from the newest backup.")

@@ -1,26 +1,46 @@
 """From a node's reply to outcomes that may be used.
 
-The steps are those of `collegium.released`, which researchers and auditors follow too. An answer that fails one of them is a failed
-answer with the reason `bad-answer`: it is never logged as a release, never added, and never stops the answers of other nodes.
+The steps are those of `collegium.released`, which researchers and auditors follow too, and each statement comes with the receipt of
+the node's own log. An answer that fails one of them is a failed answer with the reason `bad-answer`: it is never logged as a
+release, never added, and never stops the answers of other nodes. So is every answer of a node too old to give receipts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from collegium.addition import LARGEST
-from collegium.errors import PUBLIC_TEXTS, Invalid, NotVerified
+from collegium.errors import PUBLIC_TEXTS, Invalid, NotVerified, Refused
 from collegium.log.statement import statement_id
-from collegium.registry import Registered
+from collegium.proof import LogRule, Prover, Seen
+from collegium.registry import Registered, Registry
 from collegium.released import Asking as Question
 from collegium.released import Roots, verify_decision, verify_release, verify_withdrawal
-from collegium.statements import Decision
+from collegium.statements import Decision, Release, Withdrawal
 from collegium.v1.node_pb2 import AnswerReply, QuestionAnswer
 
-__all__ = ["BAD_ANSWER", "FAILED", "HELD", "REFUSED", "RELEASED", "Charge", "Outcome", "failed", "verify_answer", "verify_reply"]
+__all__ = [
+    "BAD_ANSWER",
+    "FAILED",
+    "HELD",
+    "REFUSED",
+    "RELEASED",
+    "Answering",
+    "Charge",
+    "Outcome",
+    "failed",
+    "verify_answer",
+    "verify_reply",
+]
+
+S = TypeVar("S")
+
+log = logging.getLogger("collegium.coordinator.verify")
 
 BAD_ANSWER = "bad-answer"
 
@@ -58,6 +78,35 @@ class Outcome:
     payload: bytes = b""
     charge: Charge | None = None
     withdrawals: tuple[tuple[str, bytes], ...] = ()  # (id of the release withdrawn, the note)
+    receipts: tuple[tuple[str, bytes], ...] = ()  # (statement id, proof) of decision and release in the node's log
+    seen: tuple[Seen, ...] = ()  # the checkpoints of those proofs, verified
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The node that answers, as the registry has it now, and what its receipts must satisfy."""
+
+    node: Registered
+    registry: Registry
+    rule: LogRule
+
+    @classmethod
+    def of(cls, registry: Registry, name: str) -> Answering:
+        """Raises Refused when there is no such node or it is revoked."""
+        node = registry.party(name)
+        if node.log is None:
+            raise Refused(f"{name!r} is no node", by="identity", reason="identity")
+        return cls(node, registry, LogRule.of(registry, node.log))
+
+    def in_force(self, size: int) -> Registered:
+        """The node's registration when the registry had `size` entries: for what it signed before it replaced its keys.
+
+        A stolen older key gains nothing by it: what it signs must also lie in the node's log, under the log key of today.
+        """
+        try:
+            return self.node if size > self.node.index else self.registry.as_of(self.node.name, size)
+        except Refused as error:
+            raise NotVerified(error.text, place="answer") from None
 
 
 def failed(questions: int, reason: str) -> tuple[Outcome, ...]:
@@ -65,26 +114,30 @@ def failed(questions: int, reason: str) -> tuple[Outcome, ...]:
     return tuple(Outcome(number, FAILED, reason) for number in range(questions))
 
 
-def verify_reply(reply: AnswerReply, questions: Sequence[Question], node: Registered, roots: Roots) -> tuple[Outcome, ...]:
+def verify_reply(reply: AnswerReply, questions: Sequence[Question], answering: Answering, roots: Roots) -> tuple[Outcome, ...]:
     """The outcomes of a whole reply, one per question in order. A bad answer to one question leaves the others standing."""
     if len(reply.answers) != len(questions):
         return failed(len(questions), BAD_ANSWER)
     outcomes = []
+    prover = Prover()  # decisions and releases of one reply mostly lie under one checkpoint
     for question, answer in zip(questions, reply.answers, strict=True):
         try:
-            outcomes.append(verify_answer(answer, question, node, roots))
-        except Invalid:  # NotVerified included: nothing of such an answer is kept
+            outcomes.append(verify_answer(answer, question, answering, roots, prover))
+        except Invalid as error:  # NotVerified included: nothing of such an answer is kept
+            log.warning("node %s, question %d: %s", answering.node.name, question.number, error)
             outcomes.append(Outcome(question.number, FAILED, BAD_ANSWER))
     return tuple(outcomes)
 
 
-def verify_answer(answer: QuestionAnswer, question: Question, node: Registered, roots: Roots) -> Outcome:
+def verify_answer(answer: QuestionAnswer, question: Question, answering: Answering, roots: Roots, prover: Prover) -> Outcome:
     """One answer.
 
     1. Its verdict is one this version knows.
     2. Each withdrawal is signed by the node.
-    3. The decision verifies (see `verify_decision`) and is one that this verdict calls for. Only a failure may lack it.
-    4. What is released verifies (see `verify_release`) and can be added: no value beyond what 2^31 persons could make it.
+    3. The decision verifies (see `verify_decision`), is one that this verdict calls for, and lies in the node's log. Only a failure
+       may lack it; a failure's decision without a receipt is not used, for its log may be waiting for its witnesses.
+    4. What is released verifies (see `verify_release`), lies in the node's log under a checkpoint that the quorum has cosigned, and
+       can be added: no value beyond what 2^31 persons could make it.
 
     Raises:
         NotVerified, Invalid: a step failed; nothing of the answer may be used.
@@ -95,27 +148,54 @@ def verify_answer(answer: QuestionAnswer, question: Question, node: Registered, 
         raise NotVerified("an unknown verdict", place="answer")
     verdict, allowed = known
     # (2)
-    withdrawals = tuple((verify_withdrawal(note, node).release.sha256, bytes(note)) for note in answer.withdrawals)
+    withdrawals = tuple((_withdrawn(bytes(note), answering), bytes(note)) for note in answer.withdrawals)
     # (3)
     number = question.number
-    if verdict == FAILED and not answer.decision:
+    if verdict == FAILED and not (answer.decision and answer.decision_receipt):
         return Outcome(number, FAILED, _public(answer.reason), withdrawals=withdrawals)
     note = bytes(answer.decision)
-    decision = verify_decision(note, question, node, roots)
+    decision = _in_force(lambda node: verify_decision(note, question, node, roots), answering, Decision, note)
     if decision.verdict not in allowed:
         raise NotVerified(f"the decision to {decision.verdict} does not belong to the verdict {verdict}", place="answer")
-    charge = _charge(decision)
+    rule = answering.rule if verdict == RELEASED else answering.rule.without_quorum
+    proof = bytes(answer.decision_receipt)
+    seen = prover.prove(proof, note, rule, index=decision.log.index, place="decision receipt")
+    charge, receipts = _charge(decision), ((statement_id(note), proof),)
     if verdict != RELEASED:
         reason = {HELD: "held", REFUSED: decision.reason or ""}.get(verdict, answer.reason)
-        return Outcome(number, verdict, _public(reason), note, charge=charge, withdrawals=withdrawals)
+        return Outcome(
+            number, verdict, _public(reason), note, charge=charge, withdrawals=withdrawals, receipts=receipts, seen=(seen,)
+        )
     # (4)
     release, payload = bytes(answer.release), bytes(answer.payload)
-    verify_release(release, payload, decision, question, node, roots)
+    body = _in_force(lambda node: verify_release(release, payload, decision, question, node, roots), answering, Release, release)
+    proof = bytes(answer.release_receipt)
+    also = prover.prove(proof, release, rule, index=body.log.index, place="release receipt")
     values = np.frombuffer(payload, dtype="<i8")
     if int(values.max()) >= LARGEST or int(values.min()) <= -LARGEST:
         # The addition refuses such a value; found here, it fails alone and not the sum of everybody.
         raise NotVerified("a value is larger than any number of persons could make it", place="answer")
-    return Outcome(number, RELEASED, "", note, release, statement_id(release), payload, charge, withdrawals)
+    identity = statement_id(release)
+    shown = (seen, also) if also != seen else (seen,)
+    proofs = (*receipts, (identity, proof))
+    return Outcome(number, RELEASED, "", note, release, identity, payload, charge, withdrawals, proofs, shown)
+
+
+def _in_force(verify: Callable[[Registered], S], answering: Answering, kind: type[Decision | Release], note: bytes) -> S:
+    """The statement by the node's key of today, or by the one in force at the registry size that the statement names."""
+    try:
+        return verify(answering.node)
+    except NotVerified:
+        older = answering.in_force(kind.read(note).registry.size)
+        if older == answering.node:
+            raise
+    return verify(older)
+
+
+def _withdrawn(note: bytes, answering: Answering) -> str:
+    """The id of the release that a withdrawal signed by this node withdraws."""
+    body = Withdrawal.read(note)
+    return verify_withdrawal(note, answering.in_force(body.registry.size)).release.sha256
 
 
 def _charge(decision: Decision) -> Charge | None:

@@ -92,11 +92,12 @@ def test_the_log_holds_everything_in_final_form_and_order(federation: Any) -> No
         await s.table(done.request_id)
         rows = federation.coordinator.store.rows("SELECT idx, kind, request, entry, leaf FROM entries ORDER BY idx")
         assert [row[0] for row in rows] == list(range(len(rows)))
-        assert rows[0][1] == "request"
-        assert rows[-1][1] == "indicator"
-        assert sorted(row[1] for row in rows) == ["decision"] * 3 + ["indicator"] + ["release"] * 3 + ["request"]
+        kinds = [row[1] for row in rows]
+        assert kinds[:2] == ["peer", "request"]  # the registry by which the request was judged stands before it
+        assert kinds[-1] == "indicator"
+        assert sorted(kinds) == ["decision"] * 3 + ["indicator"] + ["peer"] * 4 + ["release"] * 3 + ["request"]
         assert all(row[4] == hashlib.sha256(b"\0" + row[3]).digest() for row in rows)
-        assert all(row[2] == done.request_id for row in rows)
+        assert all(row[2] == ("" if row[1] == "peer" else done.request_id) for row in rows)
         indicator = Indicator.read(rows[-1][3])
         assert (indicator.log.origin, indicator.log.index) == ("demo/coordinator", len(rows) - 1)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from collegium.log.checkpoint import open_checkpoint, sign_checkpoint
 from collegium.log.note import Signer
+from collegium.log.receipt import make_receipt
 from collegium.registry import Registry
-from collegium.statements import Blob, Decision, Indicator, LogPlace, Original, PartNoise, RegistryView, Release
+from collegium.statements import Blob, Decision, Indicator, LogPlace, Original, PartNoise, Peer, RegistryView, Release
 from collegium.v1.node_pb2 import AnswerReply, QuestionAnswer
 
 Spoil = Callable[[Any, AnswerReply], AnswerReply]
@@ -158,6 +160,57 @@ LIES: dict[str, Spoil] = {
 }
 
 
+def _proof_by(signer: Callable[[Any], Signer], *, root: bytes | None = None) -> Spoil:
+    """The release's receipt under a checkpoint that another key has signed, or over another tree."""
+
+    def spoil(node: Any, reply: AnswerReply) -> AnswerReply:
+        size = len(node.entries)
+        head = sign_checkpoint(node.log.name, size, root or node.tree.root(size), signer(node))
+        answer = reply.answers[0]
+        answer.release_receipt = make_receipt(node.tree, node.entries.index(answer.release), head)
+        return reply
+
+    return spoil
+
+
+def _swapped(_node: Any, reply: AnswerReply) -> AnswerReply:
+    answer = reply.answers[0]
+    answer.decision_receipt, answer.release_receipt = answer.release_receipt, answer.decision_receipt
+    return reply
+
+
+def _logged_elsewhere(node: Any, reply: AnswerReply) -> AnswerReply:
+    """The release is in the log, at another index than it says."""
+    answer = reply.answers[0]
+    node.entries.append(answer.release)
+    answer.release_receipt = make_receipt(node.tree, len(node.entries) - 1, node.head())
+    return reply
+
+
+def _logged_otherwise(node: Any, reply: AnswerReply) -> AnswerReply:
+    """A8: another release is in the log than the one that leaves."""
+    answer = reply.answers[0]
+    logged = Release.read(answer.release).model_copy(update={"time": 2}).sign(node.statements)
+    node.entries[node.entries.index(answer.release)] = logged
+    answer.release_receipt = make_receipt(node.tree, node.entries.index(logged), node.head())
+    return reply
+
+
+# The statements are all in order; what is wrong is the proof that the node's own log holds them.
+UNPROVEN: dict[str, Spoil] = {
+    "a node that gives no receipts": _set(decision_receipt=b"", release_receipt=b""),
+    "no receipt for the decision": _set(decision_receipt=b""),
+    "no receipt for the release": _set(release_receipt=b""),
+    "a receipt that is none": _set(release_receipt=b"hello"),
+    "receipts of each other": _swapped,
+    "a receipt by the statement key": _proof_by(lambda node: Signer.from_seed(node.log.name, node.statements.seed)),
+    "a receipt by a stranger's key": _proof_by(lambda node: Signer.generate(node.log.name)),
+    "a receipt over another tree": _proof_by(lambda node: node.log, root=b"\7" * 32),
+    "logged at another index than it says": _logged_elsewhere,
+    "another release logged than released": _logged_otherwise,
+}
+
+
 def test_every_lie_fails_alone_and_leaves_no_trace_in_log_or_sum(federation: Any) -> None:
     async def run() -> None:
         async with federation.serving(again_seconds=600.0), AsyncExitStack() as stack:
@@ -170,10 +223,12 @@ def test_every_lie_fails_alone_and_leaves_no_trace_in_log_or_sum(federation: Any
             stub = await stack.enter_async_context(alice.line(federation.ports.main))
             registry: Registry = await alice.registry(stub)
             store = federation.coordinator.store
-            for number, (name, spoil) in enumerate(LIES.items()):
+            for number, (name, spoil) in enumerate([*LIES.items(), *UNPROVEN.items()]):
                 for node in (liar, honest):
                     node.released.clear()  # every question anew: no reuse
-                liar.spoil = lambda reply, spoil=spoil: spoil(liar, reply)
+                # A liar logs his lies: each must fail for what it is, and not for a receipt that does not fit.
+                proven = liar.log_again if name in LIES else lambda reply: reply
+                liar.spoil = lambda reply, spoil=spoil, proven=proven: proven(spoil(liar, reply))
                 request = alice.request(registry, ["u1", "u2"], nonce=f"{number:032x}")
                 done = await federation.ask(stub, request)
                 assert (done.released, done.missing) == (1, 1), name
@@ -189,6 +244,34 @@ def test_every_lie_fails_alone_and_leaves_no_trace_in_log_or_sum(federation: Any
             liar.released.clear()
             done = await federation.ask(stub, alice.request(registry, ["u1", "u2"], nonce="f" * 32))
             assert done.released == 2
+
+    asyncio.run(run())
+
+
+def test_a_node_that_shows_two_trees_of_one_size_has_not_answered_and_both_are_kept(federation: Any) -> None:
+    """A3 at the node: each answer proves itself; together they prove two histories, and the log keeps both checkpoints."""
+
+    async def run() -> None:
+        async with federation.serving(again_seconds=600.0), AsyncExitStack() as stack:
+            liar = await federation.node("u1", value=7)
+            alice = await federation.researcher()
+            await stack.enter_async_context(federation.link(liar))
+            await federation.all_connected(liar)
+            stub = await stack.enter_async_context(alice.line(federation.ports.main))
+            registry = await alice.registry(stub)
+            first = await federation.ask(stub, alice.request(registry, ["u1"], nonce="1" * 32))
+            assert first.released == 1
+            liar.entries.clear()
+            liar.released.clear()
+            second = await federation.ask(stub, alice.request(registry, ["u1"], nonce="2" * 32))
+            assert second.released == 0
+            seen = federation.seen(await federation.result(stub, second.request_id))
+            assert [(each.node, each.reason) for each in seen.missing] == [("u1", "bad-answer")]
+            store = federation.coordinator.store
+            peers = [Peer.read(row[0]) for row in store.rows("SELECT entry FROM entries WHERE kind = 'peer' ORDER BY idx")]
+            shown = [open_checkpoint(each.note, liar.log.verifier) for each in peers if each.origin == "demo/u1"]
+            assert [each.size for each in shown] == [2, 2]
+            assert shown[0].root != shown[1].root
 
     asyncio.run(run())
 

@@ -138,3 +138,25 @@ def test_help_lists_the_commands(operator: Operator, monkeypatch: Any) -> None:
     assert done.returncode == 0
     for command in ("init", "invite", "revoke", "schema", "serve", "nodes", "budget", "backup", "dial"):
         assert command in done.stdout
+
+
+def test_witnesses_and_logs_from_the_command_line(operator: Operator) -> None:
+    operator.init()
+    done = operator.run("witness", "assign")
+    assert done.returncode == 0, done.stderr
+    assert "fewer than three nodes" in done.stdout
+    assert operator.run("witness", "assign", "--each", "2").returncode == Exit.INVALID
+    lines = json.loads(operator.run("witness", "list", "--json").stdout)
+    assert [(line["origin"], line["size"], line["quorum"]) for line in lines] == [
+        ("demo/registry", 2, 0),
+        ("demo/coordinator", 0, 0),
+    ]
+    assert "demo/registry" in operator.run("witness", "list").stdout
+    folder = operator.folder / "out"
+    done = operator.run("log", "export", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "registry" / "checkpoint").exists()
+    assert not (folder / "coordinator" / "checkpoint").exists()  # nothing is in it yet
+    (operator.folder / "home-registry" / "registry").unlink()
+    assert operator.run("witness", "assign").returncode == Exit.INVALID
+    assert operator.run("log", "export", str(folder)).returncode == 0  # the registry key is not needed to publish

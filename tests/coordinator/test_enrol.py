@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from collegium.errors import CollegiumError, Invalid, NotVerified, Refused
-from collegium.keys import log_name, statements_name
+from collegium.keys import log_name, statements_name, witness_name
+from collegium.log.cosign import CosignerSigner
 from collegium.log.note import Signer
 from collegium.log.statement import statement_id
 from collegium.registration import Invitation, Party
@@ -28,6 +29,7 @@ class Newcomer:
         self.invited = token.invited
         self.statements = Signer.generate(statements_name("demo", self.invited.name))
         self.log = Signer.generate(log_name("demo", self.invited.name)) if self.invited.role == "node" else None
+        self.witness = CosignerSigner.generate(witness_name("demo", self.invited.name)) if self.invited.role == "node" else None
         self.csr = self.new_csr()
         self.time = int(clock)
 
@@ -41,6 +43,7 @@ class Newcomer:
             name=self.invited.name,
             statements=self.statements.vkey,
             log=self.log.vkey if self.log else None,
+            cosigner=self.witness.vkey if self.witness else None,
             time=self.time,
         )
         return body.model_copy(update=changes)

@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from collegium.errors import Invalid, NotVerified
-from collegium.keys import invitation_name, load_signer, log_name, statements_name
+from collegium.keys import invitation_name, load_signer, log_name, statements_name, witness_name
 from collegium.log.checkpoint import sign_checkpoint
+from collegium.log.cosign import CosignerSigner
 from collegium.log.merkle import Frontier, leaf_hash
 from collegium.log.note import Signer
 from collegium.log.statement import statement_id
@@ -160,6 +161,7 @@ def _forgeries(taken: TakenOver) -> dict[str, list[bytes]]:
                 name="mallory",
                 statements=own.vkey,
                 log=Signer.generate(log_name("demo", "mallory")).vkey if role == "node" else None,
+                cosigner=CosignerSigner.generate(witness_name("demo", "mallory")).vkey if role == "node" else None,
                 time=2,
             ).sign(one_time, own)
             forged[f"{role} invited with {name}"] = [invitation, party]

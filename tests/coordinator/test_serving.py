@@ -122,7 +122,7 @@ def test_nodes_and_budgets_are_shown_from_the_database(federation: Any, make_que
             await federation.ask(stub, alice.request(registry, ["u1"], question=make_question(10**7)))
             await federation.ask(stub, alice.request(registry, ["u1"], question=make_question(3 * 10**7)))
             for serving, connected in ((True, [True, False, None]), (False, [None, None, None])):
-                lines = nodes_tree(coordinator.store, coordinator.registry.registry, serving=serving)
+                lines = nodes_tree(coordinator.store, coordinator.registry.registry, serving=serving, now=federation.clock())
                 assert [(line["name"], line["state"]) for line in lines] == [
                     ("u1", "registered"),
                     ("u2", "registered"),

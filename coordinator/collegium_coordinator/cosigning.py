@@ -1,0 +1,253 @@
+"""Cosignatures for the coordinator's two logs: its own and the registry's.
+
+Whenever a log has grown, its newest checkpoint goes to the witnesses that the registry assigns, all at once, until the quorum has
+cosigned it. What has gathered meanwhile is covered by the next round, so many questions at once cost no more rounds than one.
+
+A witness stores before it answers, so the quorum proves that no other tree of this log is known to most of them. A witness that
+shows a larger tree signed by our own key proves that this database is an old copy: the log then stops. An unproven claim counts as
+a missing cosignature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from collegium.errors import CollegiumError, Invalid, NotVerified
+from collegium.log.checkpoint import Checkpoint, read_checkpoint
+from collegium.log.cosign import CosignerVerifier, add_cosignatures, check_quorum, open_cosignatures
+from collegium.log.note import Verifier
+from collegium.log.receipt import make_receipt
+from collegium.log.tree import Tree
+from collegium.log.witness import contradiction
+from collegium.v1.witness_pb2 import CosignRequest
+from collegium_coordinator.nodes import Nodes
+from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.relay import call_witness
+from collegium_coordinator.store import Store
+
+__all__ = ["Cosigned", "Cosigning", "OwnLog"]
+
+log = logging.getLogger("collegium.coordinator.cosigning")
+
+LOOK = 1.0  # seconds between looks when nobody has told of growth: a witness may have come back
+ROUND = 5.0  # seconds a round may take
+TRIES = 3  # with one witness in one round: the first may begin at a size it no longer knows
+
+
+class OwnLog(Protocol):
+    """What `Cosigning` needs of a log."""
+
+    tree: Tree
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def verifier(self) -> Verifier: ...
+    def head(self) -> bytes:
+        """The newest signed checkpoint; empty while the log is."""
+        ...
+
+
+class Cosigned:
+    """The newest checkpoint of one log that its witnesses of today have cosigned, and receipts under it."""
+
+    def __init__(self, store: Store, registry: RegistryLog, own: OwnLog) -> None:
+        self.own = own
+        self._store = store
+        self._registry = registry
+        self._good_for: tuple[int, bytes] | None = None  # registry size and note of the last good check
+
+    def rule(self) -> tuple[dict[str, CosignerVerifier], int]:
+        """Witnesses by name and the quorum, as the registry has them now."""
+        return self._registry.registry.witnesses_of(self.own.origin)
+
+    def newest(self) -> bytes:
+        """The checkpoint that may be rested on: with the quorum where the log has witnesses. Empty when there is none yet."""
+        if not self.rule()[1]:
+            return self.own.head()
+        row = self._store.row("SELECT note FROM cosigned WHERE origin = ?", (self.own.origin,))
+        note = bytes(row[0]) if row is not None else b""
+        return note if note and self._still_good(note) else b""
+
+    def size(self) -> int:
+        note = self.newest()
+        return read_checkpoint(note).size if note else 0
+
+    def receipt(self, index: int) -> bytes | None:
+        """The proof that the log holds entry `index`; None while no checkpoint that may be rested on covers it."""
+        note = self.newest()
+        if not note or read_checkpoint(note).size <= index:
+            return None
+        return make_receipt(self.own.tree, index, note)
+
+    def _still_good(self, note: bytes) -> bool:
+        """Those who are witnesses now have cosigned it: they may have been assigned anew since it was stored."""
+        key = (self._registry.registry.size, note)
+        if self._good_for != key:
+            try:
+                check_quorum(note, *self.rule())
+            except Invalid:
+                return False
+            self._good_for = key
+        return True
+
+
+class Cosigning:
+    """Collects cosignatures for the given logs while `run` runs. `on_restored` is called when a log proves to be an old copy."""
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: Nodes,
+        logs: list[Cosigned],
+        *,
+        clock: Callable[[], float],
+        on_restored: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._nodes = nodes
+        self._logs = {each.own.origin: each for each in logs}
+        self._clock = clock
+        self._on_restored = on_restored
+        self._grown = {origin: asyncio.Event() for origin in self._logs}
+        # Logs that may be signed on: their witnesses have confirmed them since this process started, or they had none then.
+        self._confirmed = {origin for origin, each in self._logs.items() if not each.rule()[1]}
+        self._known: dict[tuple[str, str], int] = {}  # (origin, witness): the size the witness is believed to know
+        self._arrived = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.gather(*(self._keep(each) for each in self._logs.values()))
+
+    def grown(self, origin: str) -> None:
+        """A log has a new head. Call it in the event loop."""
+        self._grown[origin].set()
+
+    def is_ready(self, origin: str) -> bool:
+        """Whether a log may be signed on: its quorum has confirmed, since the start, that it knows no larger tree of it."""
+        each = self._logs[origin]
+        return origin in self._confirmed or not each.rule()[1] or not each.own.head()  # an empty log has no second history
+
+    async def ready(self, origin: str, patience: float) -> bool:
+        """The same, after waiting for it for at most `patience` seconds."""
+        if self.is_ready(origin):
+            return True
+        self.grown(origin)
+        try:
+            async with asyncio.timeout(max(0.0, patience)), self._arrived:
+                await self._arrived.wait_for(lambda: self.is_ready(origin))
+        except TimeoutError:
+            return False
+        return True
+
+    async def confirmed(self, origin: str, size: int, patience: float) -> bool:
+        """Whether a checkpoint of at least `size` entries may be rested on; waits for it for at most `patience` seconds."""
+        cosigned = self._logs[origin]
+        if cosigned.size() >= size:
+            return True
+        self.grown(origin)
+        try:
+            async with asyncio.timeout(max(0.0, patience)), self._arrived:
+                await self._arrived.wait_for(lambda: cosigned.size() >= size)
+        except TimeoutError:
+            return False
+        return True
+
+    # -- inside ----------------------------------------------------------------------------------------------------------------
+
+    async def _keep(self, each: Cosigned) -> None:
+        event = self._grown[each.own.origin]
+        while True:
+            try:
+                async with asyncio.timeout(LOOK):
+                    await event.wait()
+            except TimeoutError:
+                pass
+            event.clear()
+            try:
+                await self._round(each)
+            except CollegiumError as error:
+                log.error("cosignatures of %s could not be collected: %s", each.own.origin, error)
+            except Exception:
+                log.exception("collecting cosignatures of %s broke", each.own.origin)
+
+    async def _round(self, each: Cosigned) -> None:
+        """One head to all witnesses at once, until enough have cosigned it."""
+        witnesses, quorum = each.rule()
+        note = each.own.head()
+        if not quorum or not note:
+            return
+        head = read_checkpoint(note)
+        if each.size() >= head.size and each.own.origin in self._confirmed:
+            return
+        tasks = {
+            asyncio.ensure_future(self._cosign(each, note, head, name, key)): name
+            for name, key in witnesses.items()
+            if self._nodes.connected(name)
+        }
+        lines: dict[str, bytes] = {}
+        waiting = set(tasks)
+        try:
+            async with asyncio.timeout(ROUND):
+                while waiting and len(lines) < quorum:
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        line = task.result()
+                        if line is not None:
+                            lines[tasks[task]] = line
+        except TimeoutError:
+            pass
+        finally:
+            for task in waiting:
+                task.cancel()
+        if len(lines) < quorum:
+            log.warning(
+                "%s: %d of %d witnesses have cosigned size %d; %d entries wait",
+                each.own.origin, len(lines), quorum, head.size, head.size - each.size(),
+            )  # fmt: skip
+            return
+        await asyncio.to_thread(self._keep_note, each, add_cosignatures(note, lines.values()), head.size)
+        self._confirmed.add(each.own.origin)
+        async with self._arrived:
+            self._arrived.notify_all()
+
+    async def _cosign(self, each: Cosigned, note: bytes, head: Checkpoint, witness: str, key: CosignerVerifier) -> bytes | None:
+        """One witness's verified cosignature line over this checkpoint, or None.
+
+        A witness that knows another size than we believe says which, and is asked again from there.
+        """
+        place = (each.own.origin, witness)
+        try:
+            for _ in range(TRIES):
+                old = min(self._known.get(place, 0), head.size)
+                proof = await asyncio.to_thread(each.own.tree.consistency, old, head.size)
+                reply = await call_witness(self._nodes, witness, CosignRequest(checkpoint=note, old_size=old, proof=proof))
+                if reply.cosignature:
+                    if key not in open_cosignatures(add_cosignatures(note, [reply.cosignature]), [key]):
+                        raise NotVerified("its cosignature is another's", place=witness)
+                    self._known[place] = head.size
+                    return bytes(reply.cosignature)
+                self._judge(each, bytes(reply.known_checkpoint), witness)
+                if reply.known_size > head.size:
+                    return None  # the log has grown meanwhile, or it is a claim that nothing proves
+                self._known[place] = reply.known_size
+        except CollegiumError as error:
+            log.info("witness %s did not cosign %s: %s", witness, each.own.origin, error)
+        return None
+
+    def _judge(self, each: Cosigned, shown: bytes, witness: str) -> None:
+        """What a witness knows is a part of this log, or our own signature proves that this file is not the newest copy of it."""
+        size = read_checkpoint(each.own.head()).size
+        if shown and contradiction(shown, each.own.verifier, size, each.own.tree.root) is not None:
+            log.critical("witness %s shows a checkpoint of %s that this database does not hold", witness, each.own.origin)
+            self._on_restored(each.own.origin, witness)
+
+    def _keep_note(self, each: Cosigned, note: bytes, size: int) -> None:
+        with self._store.transaction() as db:
+            held = db.execute("SELECT size FROM cosigned WHERE origin = ?", (each.own.origin,)).fetchone()
+            if held is None or held[0] <= size or not each.size():
+                db.execute("INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?, ?)", (each.own.origin, size, self._clock(), note))
+        # Crash before the commit: the witnesses cosign the same checkpoint again.

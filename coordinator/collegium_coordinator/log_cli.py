@@ -1,0 +1,103 @@
+"""`collegium-coordinator log` and `witness`: the two logs as files, and who cosigns them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from collegium.keys import load_signer
+from collegium_coordinator import registrar
+from collegium_coordinator.config import Home, read_config
+from collegium_coordinator.cosigning import Cosigned
+from collegium_coordinator.journal import Journal
+from collegium_coordinator.logs import Source, export_logs
+from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.store import Store
+from collegium_coordinator.witnesses import log_lines, witness_table
+
+__all__ = ["log_app", "witness_app"]
+
+log_app = typer.Typer(help="The coordinator's log and the registry's, for everybody to verify.", no_args_is_help=True)
+witness_app = typer.Typer(help="Who cosigns which log.", no_args_is_help=True)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="COLLEGIUM_COORDINATOR_HOME", help="The coordinator's directory.", show_default=True)
+]
+RegistryOption = Annotated[
+    Path | None,
+    typer.Option("--registry", envvar="COLLEGIUM_REGISTRY", help="Where the registry key lies. Default: HOME-registry beside it."),
+]
+HERE = Path()
+
+
+@log_app.command("export")
+def log_export(
+    folder: Annotated[Path, typer.Argument(help="Where to; may hold an earlier export.")], home: HomeOption = HERE
+) -> None:
+    """Write FOLDER/registry and FOLDER/coordinator: static files for auditors, any web server, or a USB stick. May be repeated.
+
+    Requests, decisions, releases and figures are in them; purposes and the words of statements are not.
+    """
+    where = Home(home)
+    config = read_config(where)
+    store = Store(where.database)
+    try:
+        registry = RegistryLog(store, config.registry, load_signer(where.registry_log_key))
+        journal = Journal(store, registry, load_signer(where.statements_key), load_signer(where.log_key), clock=time.time)
+        shown = export_logs(
+            {
+                "registry": Source(store, Cosigned(store, registry, registry), "registry"),
+                "coordinator": Source(store, Cosigned(store, registry, journal), "entries"),
+            },
+            folder,
+        )
+    finally:
+        store.close()
+    for name, size in shown.items():
+        _say(f"{folder / name}: {size:,} entries")
+
+
+@witness_app.command("assign")
+def assign(
+    each: Annotated[int, typer.Option("--each", min=3, max=5, help="Witnesses of each log.")] = 3,
+    home: HomeOption = HERE,
+    registry: RegistryOption = None,
+) -> None:
+    """Assign witnesses to all logs. Needs the registry key. Repeat it when nodes have joined or left; it takes effect at once."""
+    where = Home(home)
+    opened = registrar.Registrar(where, registry if registry is not None else where.default_registry, clock=time.time)
+    try:
+        changed = opened.assign_witnesses(each)
+    finally:
+        opened.close()
+    for log in changed:
+        names = ", ".join(log.witnesses)
+        _say(f"{log.origin}: {log.quorum} of {names}" if log.witnesses else f"{log.origin}: no witnesses, there are too few nodes")
+    if not changed:
+        _say("Every log has its witnesses already, or there are fewer than three nodes that could be some.")
+
+
+@witness_app.command("list")
+def show(home: HomeOption = HERE, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """All logs: witnesses, quorum, entries that wait for it, and the age of the newest."""
+    where = Home(home)
+    config = read_config(where)
+    store = Store(where.database)
+    try:
+        known = RegistryLog(store, config.registry, load_signer(where.registry_log_key)).registry
+        lines = log_lines(store, known, time.time())
+    finally:
+        store.close()
+    if as_json:
+        _say(json.dumps(lines, ensure_ascii=False, indent=1))
+    else:
+        Console().print(witness_table(lines))
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - this is the command line
