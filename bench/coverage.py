@@ -1,6 +1,6 @@
 """Do 95 % intervals hold the truth 95 % of the time? A simulation at the tally level, for every kind of measure.
 
-    python bench/coverage.py                     # 5,000 repetitions, ten minutes at most; prints a Markdown table
+    python bench/coverage.py                     # 5,000 repetitions, twenty minutes at most; prints a Markdown table
     python bench/coverage.py --repetitions 500
 
 A repetition draws fresh discrete Gaussian noise at every node for the same exact tallies, adds, makes the intervals as `combine`
@@ -16,16 +16,33 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collegium.accounting import noise_scale, rho_of, split
-from collegium.intervals import mean_band, never_negative, noise_of, ratio_band, ratio_limit, share_band, variance_band
+from collegium.differences import difference
+from collegium.gram import correlation_band, gram, intercept_band, slope_band
+from collegium.intervals import (
+    Band,
+    mean_band,
+    never_negative,
+    noise_of,
+    proportion_band,
+    ratio_band,
+    ratio_limit,
+    share_band,
+    variance_band,
+    whole_band,
+)
 from collegium.lattice import whole_interval
 from collegium.layout import Layout, compile_layout
+from collegium.margins import closure, reconcile_margins, spread_of_margins, weights
+from collegium.quantiles import quantile_band
 from collegium.question import Bounds, Component, In, Predicate, Question
 from collegium.schema import parse_schema
+from collegium.tree import design, grids_of
 
 SCHEMA = parse_schema(
     """
@@ -42,6 +59,8 @@ person = "pid"
 placed = { type = "boolean", title = { en = "placed" } }
 gpa = { type = "decimal", title = { en = "gpa" }, min = 0, max = 4, step = 0.01 }
 credits = { type = "integer", title = { en = "credits" }, min = 0, max = 30 }
+score = { type = "integer", title = { en = "score" }, min = 0, max = 100 }
+pay = { type = "integer", title = { en = "pay" }, min = 0, max = 50000, step = 10 }
 """
 )
 PLACED = In(column="placed", values=("1",))
@@ -55,6 +74,8 @@ class Population:
     placed: NDArray[np.bool_]
     gpa: Ints
     credits: Ints
+    score: Ints
+    pay: Ints
 
     @property
     def size(self) -> int:
@@ -64,7 +85,10 @@ class Population:
 def population(rng: np.random.Generator, persons: int) -> Population:
     """Skewed as real data are: gpa around 3.2 with a tail below, one in eight placed nowhere."""
     gpa = np.clip(np.rint(400 - 80 * rng.gamma(2.0, 0.5, persons)), 0, 400).astype(np.int64)
-    return Population(rng.random(persons) < 0.875, gpa, rng.integers(0, 31, persons))
+    placed, credits = rng.random(persons) < 0.875, rng.integers(0, 31, persons)
+    score = np.clip(np.rint(25 + 0.8 * credits + 0.08 * gpa + rng.normal(0, 12, persons)), 0, 100).astype(np.int64)
+    pay = np.clip(np.rint(rng.lognormal(6.3, 0.45, persons)), 0, 5000).astype(np.int64)
+    return Population(placed, gpa, credits, score, pay)
 
 
 def component(kind: str, rho: int, **more: object) -> Component:
@@ -157,6 +181,99 @@ def cases(people: Population, rho: int, source: NoiseSource) -> Iterator[tuple[s
     sums = noisy(layout, n, placed)
     band = ratio_band(sums[0], sums[1], (layout.parts[0], layout.parts[1]), nodes, math.inf)
     yield real("ratio, no limit", band.low, band.high, n / placed)
+
+    yield from more_cases(people, rho, source)
+
+
+def more_cases(people: Population, rho: int, source: NoiseSource) -> Iterator[tuple[str, NDArray[np.bool_], float]]:
+    """Proportions, differences, margins, models, quantiles."""
+    nodes, n, times = source.nodes, people.size, source.repetitions
+    dataset = SCHEMA.datasets["d"]
+
+    def cells(layout: Layout, truth: Ints) -> Ints:
+        """Noisy sums of whole layouts, shape (length, repetitions)."""
+        scales = [noise_scale(part) for part in layout.parts for _ in range(part.width)]
+        return np.stack([value + source.draw(scale) for value, scale in zip(truth.tolist(), scales, strict=True)])
+
+    def held(name: str, band: Band, truth: float) -> tuple[str, NDArray[np.bool_], float]:
+        slack = 1e-9 * abs(truth)
+        width = float(np.median(band.high - band.low)) / max(abs(truth), 1e-9)
+        return name, (band.low <= truth + slack) & (truth - slack <= band.high), width
+
+    layout = layout_of(component("bins", rho, column="credits", edges=[0, 5, 10, 20, 30]))
+    counts = np.histogram(people.credits, [0, 5, 10, 20, 30])[0].astype(np.int64)
+    sums = cells(layout, np.append(counts, 0))
+    band = proportion_band(sums[0], sums.sum(axis=0), layout.parts[0], nodes, 5)
+    yield held("proportion", band, float(counts[0]) / n)
+
+    quarters = split(rho, [1, 1, 1, 1])
+    boys = people.gpa % 2 == 0
+    condition: Predicate = PLACED
+    layout = layout_of(*(component(kind, r, condition=condition) for kind, r in zip(("count", "total") * 2, quarters, strict=True)))
+    both = [(int(g.sum()), int(people.placed[g].sum())) for g in (boys, ~boys)]
+    sums = cells(layout, np.array([v for size, yes in both for v in (size, 2 * yes - size)]))
+    pairs = ((layout.parts[0], layout.parts[1]), (layout.parts[2], layout.parts[3]))
+    one, other = (share_band(sums[2 * k], sums[2 * k + 1], pairs[k], nodes) for k in (0, 1))
+    yield held("difference of shares", difference(one, other), both[0][1] / both[0][0] - both[1][1] / both[1][0])
+    column = dataset.columns["gpa"]
+    layout = layout_of(*(component(kind, r, column="gpa") for kind, r in zip(("count", "total") * 2, quarters, strict=True)))
+    groups = [people.gpa[g] for g in (boys, ~boys)]
+    sums = cells(layout, np.array([v for g in groups for v in (len(g), int((g - column.centre).sum()))]))
+    pairs = ((layout.parts[0], layout.parts[1]), (layout.parts[2], layout.parts[3]))
+    one, other = (mean_band(sums[2 * k], sums[2 * k + 1], pairs[k], nodes, column) for k in (0, 1))
+    yield held("difference of means", difference(one, other), float(groups[0].mean() - groups[1].mean()))
+
+    # A table of 5 by 3 cells with both margins and the total, rho divided as `collegium.sql` does.
+    sizes, wanted = (5, 3), closure([(0, 1)])
+    table = np.zeros(sizes, dtype=np.int64)
+    np.add.at(table, (people.credits // 7, people.score // 34), 1)
+    sds = {
+        keys: Fraction(share).limit_denominator(10**6) for keys, share in weights(sizes, wanted, dict.fromkeys(wanted, 1)).items()
+    }
+    measured = {}
+    for keys, share in sds.items():
+        layout = layout_of(component("people", int(rho * share)))
+        truth = table.sum(axis=tuple(axis for axis in (0, 1) if axis not in keys)).ravel()
+        measured[keys] = (truth, noise_scale(layout.parts[0]), noise_of(layout.parts[0], nodes).sd)
+    drawn = {keys: np.stack([v + source.draw(scale) for v in truth.tolist()]) for keys, (truth, scale, _) in measured.items()}
+    found = {keys: np.empty(times) for keys in wanted}
+    for k in range(times):
+        fitted = reconcile_margins(sizes, {keys: (drawn[keys][:, k], sd**2) for keys, (_, _, sd) in measured.items()}, wanted)
+        for keys in wanted:
+            found[keys][k] = fitted[keys][0][0]
+    spread = spread_of_margins(sizes, {keys: sd**2 for keys, (_, _, sd) in measured.items()}, wanted)
+    for name, keys in (("margins: cell", (0, 1)), ("margins: row total", (0,)), ("margins: grand total", ())):
+        truth = table.sum(axis=tuple(axis for axis in (0, 1) if axis not in keys)).ravel()[0]
+        yield held(name, whole_band(found[keys], spread[keys], floor=True), float(truth))
+
+    x, y = people.credits, people.score
+    cx, cy = dataset.columns["credits"], dataset.columns["score"]
+    kinds = (("count", "credits"), ("total", "credits"), ("squares", "credits"), ("total", "score"), ("squares", "score"))
+    layout = layout_of(
+        *(component(kind, rho // 6, column=name) for kind, name in kinds),
+        component("product", rho // 6, column="credits", other="score"),
+    )
+    dx, dy = x - cx.centre, y - cy.centre
+    exact = [n, dx.sum(), (dx**2 - layout.parts[2].offset).sum(), dy.sum(), (dy**2 - layout.parts[4].offset).sum(), (dx * dy).sum()]
+    model = gram(list(cells(layout, np.array(exact, dtype=np.int64))), layout.parts, nodes, cx, cy)
+    slope, intercept = np.polyfit(x, y, 1)
+    yield held("slope", slope_band(model), float(slope))
+    yield held("intercept", intercept_band(model), float(intercept) - cy.centre)
+    yield held("correlation", correlation_band(model), float(np.corrcoef(x, y)[0, 1]))
+
+    column, values = dataset.columns["pay"], people.pay
+    grids = grids_of(0, *design(column.max_steps + 1))
+    layout = layout_of(*(component("bins", rho // len(grids), column="pay", grid=grid) for grid in grids))
+    truths = [np.append(np.histogram(values, np.array(part.bins.edges if part.bins else ()))[0], 0) for part in layout.parts]
+    runs = min(times, 2000)
+    few = NoiseSource(source.rng, nodes, runs)
+    noisy = [
+        np.stack([v + few.draw(noise_scale(part)) for v in truth.tolist()], axis=1).ravel().astype(np.int64)
+        for truth, part in zip(truths, layout.parts, strict=True)
+    ]
+    ordered = np.sort(values)
+    for name, q in (("median", 0.5), ("quantile 0.9", 0.9)):
+        yield held(name, quantile_band(noisy, layout.parts, nodes, column, q), float(ordered[math.ceil(q * n) - 1]))
 
 
 def shown(width: float, name: str) -> str:

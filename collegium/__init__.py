@@ -1,13 +1,13 @@
 """Collegium: ask many universities one question, and verify the answer.
 
-    import collegium
+import collegium
 
-    with collegium.connect() as federation:
-        answer = federation.ask(
-            "SELECT province, COUNT(*) AS graduates FROM graduate WHERE year = 2025 GROUP BY province", epsilon=0.5
-        )
-        print(answer)
-        answer.verify()
+with collegium.connect() as federation:
+    answer = federation.ask(
+        "SELECT province, COUNT(*) AS graduates FROM graduate WHERE year = 2025 GROUP BY province", epsilon=0.5
+    )
+    print(answer)
+    answer.verify()
 """
 
 from __future__ import annotations

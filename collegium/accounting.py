@@ -15,11 +15,22 @@ import math
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from collegium.errors import Invalid
 from collegium.layout import Part
 
-__all__ = ["NANO", "epsilon_of", "guarantee_sentence", "noise_scale", "read_delta", "rho_of", "scale_is_right", "split"]
+__all__ = [
+    "NANO",
+    "epsilon_of",
+    "guarantee_sentence",
+    "noise_scale",
+    "read_delta",
+    "rho_of",
+    "scale_buys",
+    "scale_is_right",
+    "split",
+]
 
 NANO = 10**9
 """Nano-rho in one rho."""
@@ -118,6 +129,12 @@ def scale_is_right(scale: str, part: Part) -> bool:
     promise than the charge), never larger by more than 1e-9 (that would be a worse figure than was paid for). The text must be
     the shortest form of a double, so that one scale has one spelling.
     """
+    return scale_buys(scale, part.sensitivity_squared, part.component.rho)
+
+
+@lru_cache(maxsize=65_536)
+def scale_buys(scale: str, sensitivity_squared: int, rho: int) -> bool:
+    """`scale_is_right` for a part with this sensitivity and charge. Thousands of releases state the same few scales."""
     try:
         value = float(scale)
     except ValueError:
@@ -125,7 +142,7 @@ def scale_is_right(scale: str, part: Part) -> bool:
     if not 0 < value < math.inf or repr(value) != scale:
         return False
     square = Fraction(value) ** 2
-    target = Fraction(part.sensitivity_squared * NANO, 2 * part.component.rho)
+    target = Fraction(sensitivity_squared * NANO, 2 * rho)
     return target * (1 - Fraction(1, 10**12)) ** 2 <= square <= target * (1 + Fraction(1, 10**9)) ** 2
 
 

@@ -15,14 +15,17 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from collegium.accounting import epsilon_of, guarantee_sentence
-from collegium.bundle import Bundle, Figures, Verified, verify
+from collegium.bundle import Bundle, Verified, verify
 from collegium.errors import NotReleased, public_text
+from collegium.present import Presentable
+from collegium.question import Question
 from collegium.registry import Registry
-from collegium.table import Coverage, FactGroup, Figure, Row
-from collegium.view import FactColumn, GroupColumn
+from collegium.schema import Schema
+from collegium.table import Coverage, FactGroup, Figure, Row, Table
+from collegium.view import FactColumn, GroupColumn, View
 
 if TYPE_CHECKING:
     import pandas
@@ -35,24 +38,47 @@ NOISE = "Figures contain privacy noise. They are not official statistics."
 REASONS = {
     "offline": "not connected",
     "deadline": "did not answer in time",
+    "not-logged": "was not asked yet: witnesses have not confirmed the coordinator's log",
     "bad-answer": "its answer did not verify and was not used",
     "withdrawn": "withdrew its release",
 }
 
 
+class Shown(Protocol):
+    """What a table needs of a question's figures."""
+
+    @property
+    def question(self) -> Question: ...
+    @property
+    def view(self) -> View: ...
+    @property
+    def table(self) -> Table: ...
+
+
+class Labels(Protocol):
+    """Where its labels come from: a registry."""
+
+    @property
+    def schemas(self) -> Mapping[str, Schema]: ...
+
+
 @dataclass(frozen=True)
 class TableView:
-    """The verified table of one question, with labels from the schema. Shapes: one row for every fact group and group cell."""
+    """The table of one question, with labels from the schema. Shapes: one row for every fact group and group cell."""
 
-    figures: Figures
-    registry: Registry
+    figures: Shown
+    registry: Labels
     language: str = "en"
 
     @property
     def keys(self) -> list[str]:
         """Names of the key columns, from left to right."""
         columns = self.figures.view.columns
-        return [c.group if isinstance(c, GroupColumn) else c.fact for c in columns if not hasattr(c, "measure")]
+        return [
+            c.title or (c.group if isinstance(c, GroupColumn) else c.fact)
+            for c in columns
+            if isinstance(c, GroupColumn | FactColumn)
+        ]
 
     @property
     def measures(self) -> list[str]:
@@ -119,7 +145,7 @@ class TableView:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Presentable):
     """One request and all its figures, verified. `missing` is why an empty answer is empty."""
 
     verified: Verified
@@ -146,6 +172,18 @@ class Answer:
         return self.tables[0]
 
     @property
+    def views(self) -> list[TableView]:
+        """As `tables`; none while there is no figure."""
+        return self.tables if self.verified.figures else []
+
+    @property
+    def notes(self) -> list[str]:
+        """What stands below the figures: coverage, what is missing, cost, guarantee, noise, the request's id."""
+        from collegium.show import footer
+
+        return footer(self).plain.splitlines()
+
+    @property
     def coverage(self) -> Coverage:
         return self.table.coverage
 
@@ -162,7 +200,7 @@ class Answer:
     def cost(self) -> dict[str, int]:
         """Nano-rho by privacy unit: what the request costs a person at each node that had not answered it before."""
         costs: dict[str, int] = {}
-        for question in self.verified.request.questions:
+        for question in {each.digest: each for each in self.verified.request.questions}.values():  # the same again is free
             unit = self._unit(question.dataset, question.schema_id)
             costs[unit] = costs.get(unit, 0) + question.rho
         return costs
@@ -227,13 +265,13 @@ class Answer:
             "missing": self.missing,
             "tables": [
                 {
-                    "question": each.figures.question.digest,
-                    "revision": each.figures.indicator.revision,
+                    "question": figures.question.digest,
+                    "revision": figures.indicator.revision,
                     "coverage": each.coverage.model_dump(),
-                    "withdrawn": list(each.figures.withdrawn),
+                    "withdrawn": list(figures.withdrawn),
                     "rows": each.rows(),
                 }
-                for each in (self.tables if self.verified.figures else [])
+                for each, figures in zip(self.views, self.verified.figures, strict=True)
             ],
         }
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from collegium.accounting import NANO, guarantee_sentence, rho_of, split
+from collegium.accounting import NANO, guarantee_sentence, rho_of
+from collegium.compiling import compile_request
 from collegium.errors import Invalid
 from collegium.log.note import Signer
 from collegium.log.statement import statement_id
 from collegium.question import Question
 from collegium.registry import Registered, Registry
-from collegium.sql import compile_sql
 from collegium.statements import Details, Request
 from collegium.view import View
 
@@ -78,17 +78,8 @@ def prepare(ask: Ask, registry: Registry, signer: Signer, name: str, *, now: flo
     Raises:
         Invalid: a statement is outside the grammar or the schema, the cost is missing, or no university fits.
     """
-    if not ask.statements:
-        raise Invalid("there is no statement", place="sql", remedy="Write one SELECT.")
-    total = nano_rho(ask, registry.founding.delta)
     schema = registry.schema
-    compiled = [
-        compile_sql(statement, schema, rho=rho, max_rows=ask.max_rows, max_groups=ask.max_groups, clips=ask.clips)
-        for statement, rho in zip(ask.statements, split(total, [1] * len(ask.statements)), strict=True)
-    ]
-    if any(each.fact_filter != compiled[0].fact_filter for each in compiled):
-        remedy = "Give all the same condition on facts, or ask them one by one."
-        raise Invalid("the statements of one request ask the same universities", place="sql", remedy=remedy)
+    compiled = compile_request(ask, schema, nano_rho(ask, registry.founding.delta))
     audience = _audience(ask, compiled[0].fact_filter, registry)
     details = Details.of(ask.purpose, "\n;\n".join(ask.statements))
     facts = {fact: tuple(sorted(codes)) for fact, codes in (compiled[0].fact_filter or {}).items()}
@@ -106,7 +97,7 @@ def prepare(ask: Ask, registry: Registry, signer: Signer, name: str, *, now: flo
     )
     note = request.sign(signer)
     units: dict[str, int] = {}
-    for each in compiled:
+    for each in {each.question.digest: each for each in compiled}.values():  # one question of two statements is charged once
         unit = schema.datasets[each.question.dataset].unit
         units[unit] = units.get(unit, 0) + each.question.rho
     return Prepared(

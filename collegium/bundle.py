@@ -1,36 +1,42 @@
 """All that was signed about one request, and its verification from the researcher's signature to the published table.
 
 A bundle is collected from what the coordinator sends; nothing in it is believed. `verify` needs only the bundle and a verified
-registry, so it runs offline and anybody can repeat it.
+registry, so it runs offline and anybody can repeat it. As a file it is `collegium.bundlefile`.
+
+A figure counts only with its receipt: the proof that the coordinator's log holds request and indicator, under a checkpoint that the
+registry's witnesses of that log have cosigned. Who holds it can show any later day what the ministry said.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 from collegium.combine import AskedNode, NodeRelease, combine
-from collegium.errors import NotVerified
+from collegium.errors import NotVerified, Refused
 from collegium.layout import Layout, compile_layout
 from collegium.log.statement import statement_id
+from collegium.proof import LogRule, Prover, rules_since
 from collegium.question import Question
 from collegium.registrar import Registered
 from collegium.registry import Registry
 from collegium.released import Asking, verify_decision, verify_release, verify_withdrawal
-from collegium.statements import Accounts, Decision, Details, Indicator, Release, Request, UsedRelease, Withdrawal
+from collegium.statements import Accounts, Decision, Details, Indicator, LogPlace, Release, Request, UsedRelease, Withdrawal
 from collegium.table import Table
 from collegium.view import View, check_view
 
-__all__ = ["Bundle", "Figures", "Verified", "asked_nodes", "verify"]
+__all__ = ["KINDS", "Bundle", "Figures", "Kind", "Verified", "asked_nodes", "verify"]
 
-Kind = Literal["request", "indicator", "decision", "release", "withdrawal", "blob"]
+Kind = Literal["request", "indicator", "decision", "release", "withdrawal", "blob", "receipt"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+S = TypeVar("S")
 
 
 @dataclass(slots=True)
 class Bundle:
-    """Signed notes by kind, and payloads by their SHA-256 (hex). The bytes as they came."""
+    """Signed notes by kind, payloads by their SHA-256 (hex), receipts by statement id. The bytes as they came."""
 
     request: bytes = b""
     indicators: list[bytes] = field(default_factory=list)
@@ -38,11 +44,14 @@ class Bundle:
     releases: list[bytes] = field(default_factory=list)
     withdrawals: list[bytes] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    receipts: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, kind: Kind, data: bytes) -> None:
-        """One part as it arrives, in any order."""
+    def add(self, kind: Kind, data: bytes, statement: str = "") -> None:
+        """One part as it arrives, in any order. `statement`: of a receipt, the id of the statement it is about."""
         if kind == "blob":
             self.blobs[hashlib.sha256(data).hexdigest()] = data
+        elif kind == "receipt":
+            self.receipts[statement] = data
         elif kind == "request":
             self.request = data
         else:
@@ -88,10 +97,14 @@ def verify(bundle: Bundle, registry: Registry) -> Verified:
 
     1. The request is signed by the key that the registry has for its researcher; its id is the digest of its text.
     2. Its questions compile against the schema they name, and every view fits its question.
-    3. Every indicator is signed by the coordinator, is of this request and question, and accounts once for every node asked.
-    4. Every release used is verified as at the coordinator (`collegium.released`), with the decision that let it out.
+    3. Every indicator is signed by the coordinator, is of this request and question, and accounts once for every node asked. The
+       coordinator's log holds it and the request: each has a receipt that satisfies the registry's quorum for that log.
+    4. Every release used is verified as at the coordinator (`collegium.released`), with the decision that let it out. Each is
+       signed by the key that its node had at the registry size the statement names, which is not beyond the indicator's; a receipt
+       of the node's log is verified where there is one, and must be there when the key has been replaced since.
     5. The releases are added again and post-processed again: the table must be the same bytes.
     6. A withdrawal signed by its node marks the figures that used the release.
+    7. What else nodes have signed in the bundle (refusals, a release that was withdrawn) verifies, too.
 
     Raises:
         NotVerified: the first thing that does not hold, with its place. Nothing of the bundle may be used.
@@ -114,20 +127,28 @@ def verify(bundle: Bundle, registry: Registry) -> Verified:
         pairs.append((question, view, compile_layout(question, schema)))
     # (3)
     newest: dict[int, Indicator] = {}
+    sources = _Sources(bundle, registry)
+    if bundle.indicators:
+        sources.logged(bundle.request, "the request")
     for note in bundle.indicators:
         indicator = Indicator.open(note, [registry.coordinator])
         if indicator.request != identity:
             raise NotVerified("an indicator is of another request", place="indicator")
+        if indicator.log.origin != registry.coordinator_log.name:
+            raise NotVerified("an indicator is of another log", place="indicator")
+        sources.logged(note, "the indicator", index=indicator.log.index)
         if indicator.number not in newest or newest[indicator.number].revision < indicator.revision:
             newest[indicator.number] = indicator
     # (4), (5), (6)
-    sources = _Sources(bundle, registry)
     figures = tuple(
         _figures(sources, Asking(identity, number, layout, question.digest), request, newest[number], view)
         for number, (question, view, layout) in enumerate(pairs)
         if number in newest
     )
-    return Verified(identity, request, details, figures, 1 + len(bundle.indicators) + sources.signatures)
+    # (7)
+    sources.check_rest([Asking(identity, number, layout, question.digest) for number, (question, _, layout) in enumerate(pairs)])
+    signatures = 1 + len(bundle.indicators) + sources.signatures + sources.prover.signatures
+    return Verified(identity, request, details, figures, signatures)
 
 
 class _Sources:
@@ -142,13 +163,47 @@ class _Sources:
             body = Decision.read(note)
             self.decisions.setdefault((body.log.origin, body.number), []).append(note)
         self.signatures = 0
+        self.checked: set[bytes] = set()  # notes whose signature has been verified
+        self.prover = Prover()
+        self._coordinator = LogRule.of(registry, registry.coordinator_log)
+
+    def logged(self, note: bytes, what: str, *, index: int | None = None) -> None:
+        """The receipt of the coordinator's log for its own statement, or for the request: it has to be there, and to hold today."""
+        receipt = self.bundle.receipts.get(statement_id(note))
+        if receipt is None:
+            raise NotVerified(f"there is no receipt for {what}", place="bundle", remedy="Fetch the result again.")
+        self.prover.prove(receipt, note, self._coordinator, index=index, place=f"receipt for {what}")
+
+    def held(self, note: bytes, by: Registered, node: Registered, place: LogPlace, since: int) -> None:
+        """The receipt of a node's log for its statement: by the log key it had then or has now, by a rule in force since then.
+
+        Needed when `node`, the registration of today, is another than the one that signed: a stolen older key is in no log.
+        """
+        what = f"a statement of {node.name}"
+        receipt = self.bundle.receipts.get(statement_id(note))
+        if receipt is None:
+            if by != node:
+                raise NotVerified(f"there is no receipt for {what}", place="bundle", remedy="Fetch the result again.")
+            return
+        failure: NotVerified | None = None
+        for log in dict.fromkeys(each.log for each in (node, by) if each.log is not None):
+            for rule in rules_since(self.registry, log, since):
+                try:
+                    self.prover.prove(receipt, note, rule, index=place.index, place=f"receipt for {what}")
+                except NotVerified as error:
+                    failure = failure or error
+                else:
+                    return
+        assert failure is not None, "a node has a log"
+        raise failure
 
     def root(self, size: int) -> str | None:
         """The root of our own registry at a size, None beyond its end."""
         return self.registry.view_at(size).root if 0 <= size <= self.registry.size else None
 
-    def released(self, used: UsedRelease, asking: Asking, node: Registered) -> tuple[Decision, Release, bytes]:
-        """A used release, with the decision that let it out and its payload, all verified."""
+    def released(self, used: UsedRelease, asking: Asking, size: int) -> tuple[Decision, Release, bytes]:
+        """A used release, with the decision that let it out and its payload, all verified. `size`: the indicator's registry."""
+        node = self.registry.as_of(used.node, size)
         note = self.releases.get(used.sha256)
         if note is None:
             raise NotVerified(f"the release of {used.node} is missing", place="bundle", remedy="Fetch the result again.")
@@ -157,14 +212,93 @@ class _Sources:
         reason = f"the decision of {used.node} is missing"
         for candidate in self.decisions.get((origin, asking.number), ()):
             try:
-                decision = verify_decision(candidate, asking, node, self.root)
-                release = verify_release(note, payload, decision, asking, node, self.root)
+                decision, release = self._let_out(candidate, note, payload, asking, node, size)
             except NotVerified as error:
                 reason = f"{used.node}: {error.text}"
                 continue
             self.signatures += 2
+            self.checked |= {candidate, note}
             return decision, release, payload
         raise NotVerified(reason, place="bundle", remedy="Keep the bundle: it is evidence.")
+
+    def _let_out(
+        self, candidate: bytes, note: bytes, payload: bytes, asking: Asking, node: Registered, size: int
+    ) -> tuple[Decision, Release]:
+        """Decision and release, each by the key of its own time, and what receipts there are of them."""
+        said, given = Decision.read(candidate), Release.read(note)
+        decision, by = self._signed(lambda who: verify_decision(candidate, asking, who, self.root), said, node, size)
+        release, of = self._signed(lambda who: verify_release(note, payload, decision, asking, who, self.root), given, node, size)
+        self.held(candidate, by, node, decision.log, said.registry.size)
+        self.held(note, of, node, release.log, given.registry.size)
+        return decision, release
+
+    def _signed(
+        self, check: Callable[[Registered], S], read: Decision | Release | Withdrawal, node: Registered, size: int
+    ) -> tuple[S, Registered]:
+        """What `check` finds with the node's registration in force at the registry size that the statement names."""
+        claimed = read.registry.size
+        if claimed > size or claimed > node.index:
+            return check(node), node
+        try:
+            older = self.registry.as_of(node.name, claimed)
+        except Refused as error:
+            raise NotVerified(error.text, place="bundle") from None
+        return check(older), older
+
+    def withdrawn(self, used: UsedRelease, size: int) -> bool:
+        """Whether the node has withdrawn a release. Raises NotVerified when a withdrawal of it is not the node's own."""
+        found = False
+        for note in self.bundle.withdrawals:
+            body = Withdrawal.read(note)
+            if body.release.sha256 == used.sha256:
+                # It may be younger than the indicator: then it is signed by the key of its own time.
+                newest = max(size, min(body.registry.size, self.registry.size))
+                node = self.registry.as_of(used.node, newest)
+                self._check_withdrawal(note, body, node, newest)
+                found = True
+        return found
+
+    def check_rest(self, askings: Sequence[Asking]) -> None:
+        """Every decision, release and withdrawal that no figure has needed: signed by a node, for its own log."""
+        for note in self.bundle.decisions:
+            if note not in self.checked:
+                self._check_decision(note, askings)
+        for note in self.bundle.releases:
+            if note not in self.checked:
+                self._check_release(note)
+        for note in self.bundle.withdrawals:
+            if note not in self.checked:
+                body = Withdrawal.read(note)
+                self._check_withdrawal(note, body, self._node(body.log), self.registry.size)
+
+    def _check_decision(self, note: bytes, askings: Sequence[Asking]) -> None:
+        decision = Decision.read(note)
+        if decision.number >= len(askings):
+            raise NotVerified("a decision is of another question", place="bundle")
+        asking, node = askings[decision.number], self._node(decision.log)
+        self._signed(lambda who: verify_decision(note, asking, who, self.root), decision, node, self.registry.size)
+        self.signatures += 1
+
+    def _check_release(self, note: bytes) -> None:
+        release = Release.read(note)
+        self._signed(lambda who: Release.open(note, [who.statements]), release, self._node(release.log), self.registry.size)
+        self.signatures += 1
+
+    def _check_withdrawal(self, note: bytes, body: Withdrawal, node: Registered, size: int) -> None:
+        self._signed(lambda who: verify_withdrawal(note, who), body, node, size)
+        self.signatures += 1
+        self.checked.add(note)
+
+    def _node(self, place: LogPlace) -> Registered:
+        """The node whose log a statement says it is in."""
+        federation, _, name = place.origin.partition("/")
+        try:
+            node = self.registry.as_of(name, self.registry.size)
+        except Refused:
+            raise NotVerified("a statement is of nobody's log", place="bundle") from None
+        if node.log is None or federation != self.registry.federation:
+            raise NotVerified("a statement is of nobody's log", place="bundle")
+        return node
 
 
 def _figures(sources: _Sources, asking: Asking, request: Request, indicator: Indicator, view: View) -> Figures:
@@ -185,7 +319,7 @@ def _figures(sources: _Sources, asking: Asking, request: Request, indicator: Ind
     decisions: dict[str, Decision] = {}
     releases: list[NodeRelease] = []
     for used in accounts.releases:
-        decision, release, payload = sources.released(used, asking, registry.as_of(used.node, size))
+        decision, release, payload = sources.released(used, asking, size)
         decisions[used.node] = decision
         releases.append(NodeRelease(used.node, payload, tuple(part.scale for part in release.parts)))
     # (5)
@@ -196,14 +330,7 @@ def _figures(sources: _Sources, asking: Asking, request: Request, indicator: Ind
     if hashlib.sha256(table.to_bytes()).hexdigest() != indicator.table.sha256:
         raise NotVerified("the table is not what the releases add up to", place=place, remedy="Keep the bundle: it is evidence.")
     # (6)
-    withdrawn = set()
-    for used in accounts.releases:
-        node = registry.as_of(used.node, size)
-        for note in sources.bundle.withdrawals:
-            if Withdrawal.read(note).release.sha256 == used.sha256:
-                verify_withdrawal(note, node)
-                sources.signatures += 1
-                withdrawn.add(used.node)
+    withdrawn = {used.node for used in accounts.releases if sources.withdrawn(used, size)}
     return Figures(question, view, asking.layout, indicator, accounts, table, decisions, tuple(sorted(withdrawn)))
 
 

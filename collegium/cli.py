@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collegium.audit.cli import app as audit_app
+from collegium.commands import FileOption, SchemaOption, SetOption, add_commands, explains, gather, show_plan, try_locally
 from collegium.errors import CollegiumError, Exit, Invalid, NotReleased, rule_of
 
 if TYPE_CHECKING:
     from collegium.answer import Answer
+    from collegium.bundle import Verified
     from collegium.client import Federation
 
 __all__ = ["app", "main"]
@@ -29,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(audit_app, name="audit")
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", envvar="COLLEGIUM_HOME", help="Your folder. Default: the user's configuration folder.")
@@ -64,7 +69,9 @@ def join(
 
 @app.command()
 def ask(
-    sql: Annotated[list[str], typer.Argument(help="One or more SELECT statements; several share the cost.")],
+    sql: Annotated[
+        list[str] | None, typer.Argument(help="One or more SELECT statements; several share the cost. EXPLAIN SELECT only plans.")
+    ] = None,
     epsilon: Annotated[str, typer.Option("--epsilon", help="What the request may cost one person, at the registry's delta.")] = "",
     rho: Annotated[str, typer.Option("--rho", help="The same as zCDP rho.")] = "",
     purpose: Annotated[str, typer.Option("--purpose", help="What for; data stewards read it.")] = "",
@@ -75,23 +82,36 @@ def ask(
     max_groups: Annotated[int | None, typer.Option("--max-groups", help="Cells one person is in. Default: the schema's.")] = None,
     clip: Annotated[list[str] | None, typer.Option("--clip", help="COLUMN=LOW:HIGH, ends of a person's sum.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or hand in and leave.")] = True,
+    file: FileOption = None,
+    values: SetOption = None,
+    local: Annotated[Path | None, typer.Option("--local", help="Try it on invented rows in this folder; sends nothing.")] = None,
+    schema: SchemaOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     lang: LanguageOption = "en",
     home: HomeOption = None,
 ) -> None:
     """Ask. Ctrl-C leaves the question running; `collegium result ID` fetches it."""
+    typed = {
+        "epsilon": epsilon or None,
+        "rho": rho or None,
+        "purpose": purpose,
+        "nodes": node or None,
+        "max_rows": max_rows,
+        "max_groups": max_groups,
+        "clips": dict(read_clip(text) for text in clip or ()),
+    }
+    settings = gather(sql, file, values, typed)
+    if local is not None:
+        try_locally(local, schema, home, settings, as_json=as_json, as_csv=as_csv, lang=lang)
+        return
+    if schema is not None:
+        raise Invalid("--schema is for --local", place="--schema", remedy="A federation has its own schema: `collegium schema`.")
     with _federation(home, lang) as federation:
-        prepared = federation.prepare(
-            *sql,
-            epsilon=epsilon or None,
-            rho=rho or None,
-            purpose=purpose,
-            nodes=node or None,
-            max_rows=max_rows,
-            max_groups=max_groups,
-            clips=dict(_clip(text) for text in clip or ()),
-        )
+        if explains(settings):
+            show_plan(federation, settings, as_json=as_json)
+            return
+        prepared = federation.prepare(*settings.pop("statements"), **settings)
         quiet = as_json or as_csv or not sys.stderr.isatty()
         try:
             _hand_in(federation, prepared, deadline if wait else 5.0, quiet=quiet, wait=wait)
@@ -111,6 +131,9 @@ def result(
     wait: Annotated[float, typer.Option("--wait", help="Seconds for universities that are asked again.")] = 10.0,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Ask those that have not answered again.")] = True,
     min_nodes: Annotated[int, typer.Option("--min-nodes", help="Show nothing unless so many have answered.")] = 0,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Write everything that proves the figures into this file.")
+    ] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     lang: LanguageOption = "en",
@@ -119,6 +142,9 @@ def result(
     """The figures of a request as they are now. Late universities join; nobody is charged twice."""
     with _federation(home, lang) as federation:
         answer = federation.result(request, refresh=refresh, wait=wait, min_nodes=min_nodes)
+        if bundle is not None:
+            size = federation.save(answer, bundle)
+            print(f"Wrote {bundle} ({size:,} bytes). Verify it anywhere: collegium verify {bundle}", file=sys.stderr)  # noqa: T201
     _print(answer, as_json=as_json, as_csv=as_csv)
 
 
@@ -163,23 +189,52 @@ def nodes(as_json: JsonOption = False, lang: LanguageOption = "en", home: HomeOp
 
 @app.command()
 def verify(
-    request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")] = "",
+    what: Annotated[str, typer.Argument(metavar="FILE|ID", help="A bundle file, or a request's id or its beginning.")] = "",
     every: Annotated[bool, typer.Option("--all", help="All your requests.")] = False,
+    policy: Annotated[Path | None, typer.Option("--policy", help="For a file: your trust file (see `collegium trust`).")] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="For a file: show the figures, too.")] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Verify every signature and every sum behind a result again, from the bytes."""
-    if bool(request) == every:
-        raise Invalid("name a request, or say --all", place="verify", remedy="See yours with `collegium requests`.")
+    """Verify every signature, receipt and sum behind a result again, from the bytes. A FILE needs no network and no account."""
+    if bool(what) == every:
+        raise Invalid("name a file or a request, or say --all", place="verify", remedy="See yours with `collegium requests`.")
+    if what and Path(what).is_file():
+        _verify_file(Path(what), policy, figures=figures, as_json=as_json)
+        return
+    if policy is not None or figures:
+        raise Invalid("there is no such file", place=what or "verify", remedy="--policy and --figures are for bundle files.")
     with _federation(home) as federation:
-        wanted = [line.request_id for line in federation.requests(200)] if every else [request]
+        wanted = [line.request_id for line in federation.requests(200)] if every else [what]
         checked = [federation.result(each, refresh=False, wait=0.0).verify() for each in wanted]
     if as_json:
         _say(json.dumps([{"request": each.id, "signatures": each.signatures, "verified": True} for each in checked]))
         return
     for each in checked:
-        releases = sum(len(figures.accounts.releases) for figures in each.figures)
-        _say(f"{each.id[:12]}  {each.signatures} signatures, {releases} releases added again: verified")
+        _say(_checked(each))
+
+
+@app.command()
+def trust(
+    out: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """A trust file for auditors: keys of all logs and witnesses, from the registry as you have verified it."""
+    from collegium.trustfile import trust_of
+
+    with _federation(home) as federation:
+        text = trust_of(federation.registry).to_text()
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Invalid(f"cannot be written: {error.strerror}", place=str(out)) from None
+    _say(f"Wrote {out}. Hand it over on a channel that the auditor trusts: an audit believes what it names.")
+
+
+add_commands(app, lambda home, language: _federation(home, language))
 
 
 @app.command()
@@ -188,6 +243,48 @@ def version() -> None:
     from collegium import __version__
 
     _say(__version__)
+
+
+def _verify_file(file: Path, policy: Path | None, *, figures: bool, as_json: bool) -> None:
+    from collegium.bundlefile import verify_file
+    from collegium.log.trust import Trust
+
+    try:
+        trusted = Trust.parse(policy.read_bytes(), place=str(policy)) if policy is not None else None
+    except OSError as error:
+        raise Invalid(f"cannot be read: {error.strerror}", place=str(policy)) from None
+    checked, registry, bundle = verify_file(file, trusted)
+    key = registry.registry_key.vkey
+    if as_json:
+        tree = {
+            "request": checked.id,
+            "signatures": checked.signatures,
+            "verified": True,
+            "federation": registry.federation,
+            "registry": key,
+            "registry_trusted": trusted is not None,
+            "questions": len(checked.request.questions),
+            "figures": len(checked.figures),
+        }
+        _say(json.dumps(tree))
+        return
+    _say(_checked(checked))
+    if figures:
+        from rich.console import Console
+
+        from collegium.answer import Answer
+        from collegium.show import renderable
+
+        Console(highlight=False).print(renderable(Answer(checked, bundle, registry)))
+    if trusted is None:
+        _say(f"Under the registry key of the file itself. It proves the figure only if this is the federation's own key:\n{key}")
+    else:
+        _say(f"Federation {registry.federation}, under the registry log of {policy}.")
+
+
+def _checked(checked: Verified) -> str:
+    releases = sum(len(figures.accounts.releases) for figures in checked.figures)
+    return f"{checked.id[:12]}  {checked.signatures} signatures, {releases} releases added again: verified"
 
 
 def _hand_in(federation: Federation, prepared: Any, deadline: float, *, quiet: bool, wait: bool) -> None:
@@ -243,7 +340,7 @@ def _home(home: Path | None) -> Any:
     return Home(home if home is not None else default_home())
 
 
-def _clip(text: str) -> tuple[str, tuple[str, str]]:
+def read_clip(text: str) -> tuple[str, tuple[str, str]]:
     column, equals, ends = text.partition("=")
     low, colon, high = ends.partition(":")
     if not (column and equals and colon and low and high):

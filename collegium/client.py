@@ -12,22 +12,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collegium.answer import Answer
 from collegium.asking import Ask, Prepared, prepare
-from collegium.bundle import Bundle, verify
+from collegium.bundle import KINDS, Bundle, Verified, verify
 from collegium.connection import Connection
-from collegium.errors import Failed, Invalid, NotReleased, Offline
+from collegium.errors import Failed, Invalid, NotReleased, NotVerified, Offline
 from collegium.home import Home, default_home
 from collegium.registry import Registry
 from collegium.schema import Schema
 from collegium.statements import Indicator
 from collegium.v1.federation_pb2 import NodeLine, Progress, RequestLine
 
+if TYPE_CHECKING:
+    from collegium.plan import Plan
+
 __all__ = ["Federation", "connect"]
 
 PATIENCE = 120.0  # seconds; what comes later joins when the result is fetched again
+PENDING_TRIES = 3  # times that figures waiting for their witnesses are fetched again; the coordinator waits two seconds each time
 
 
 def connect(home: Path | str | None = None, *, language: str = "en") -> Federation:
@@ -98,6 +102,18 @@ class Federation:
         prepared = self.prepare(*statements, epsilon=epsilon, rho=rho, purpose=purpose, nodes=nodes, **settings)
         return self.submit(prepared, min_nodes=min_nodes, deadline=deadline, on_progress=on_progress)
 
+    def plan(self, *statements: str, target_error: str = "", expect: int | None = None, **settings: Any) -> Plan:
+        """What the statements would cost and how good their figures would be. Sends nothing, touches no data, costs nothing.
+
+        With `target_error` ("1%", or a half width in natural units) instead of a cost: at the cost that reaches it. `expect` is how
+        many rows there will be nationally, if you know better than the registry's enrolment. Settings as in `asking.Ask`.
+        """
+        from collegium.planning import plan_of
+
+        ask, name = Ask(statements=statements, **settings), self._connection.membership.name
+        signer, now = self._connection.signer, self._clock()
+        return plan_of(ask, self.registry, self.nodes(), signer, name, now=now, target_error=target_error, expect=expect)
+
     def submit(
         self,
         prepared: Prepared,
@@ -132,16 +148,12 @@ class Federation:
         `refresh` asks the universities that have not answered yet once more, for at most `wait` seconds.
         """
         identity = self._complete(request)
-        bundle = Bundle()
-        for part in self._connection.result(identity, refresh=refresh, wait=wait):
-            kind = part.WhichOneof("part")
-            if kind in ("request", "indicator", "decision", "release", "withdrawal", "blob"):
-                bundle.add(kind, bytes(getattr(part, kind)))
+        bundle = self._fetched(identity, refresh=refresh, wait=wait)
         if not bundle.request:
             raise Failed("the coordinator sent no request", place=identity[:12], remedy="Fetch the result again.")
         if any(Indicator.read(note).registry.size > self.registry.size for note in bundle.indicators):
             self.registry = self._connection.registry()
-        verified = verify(bundle, self.registry)
+        verified = self._verified(bundle)
         if verified.id != identity:
             raise Failed("the coordinator sent another request", place=identity[:12], remedy="Fetch the result again.")
         answer = Answer(verified, bundle, self.registry, self.language)
@@ -153,6 +165,47 @@ class Federation:
                 remedy=f"Fetch it later: collegium result {identity[:12]}",
             )
         return answer
+
+    def save(self, answer: Answer, path: Path) -> int:
+        """Write the answer's bundle file (`collegium.bundlefile`): anybody verifies it offline. Its size in bytes."""
+        from collegium.bundlefile import write_bundle
+
+        # The newest registry: its checkpoint carries the cosignatures that a reader with a trust file asks for.
+        self.registry = self._connection.registry()
+        return write_bundle(path, answer.bundle, self.registry)
+
+    def _fetched(self, identity: str, *, refresh: bool, wait: float) -> Bundle:
+        """The parts of a request's result. Figures that wait for witnesses are fetched again for some seconds.
+
+        Raises NotReleased, reason `pending`, when the witnesses take longer.
+        """
+        for last in (*[False] * PENDING_TRIES, True):
+            bundle = Bundle()
+            try:
+                for part in self._connection.result(identity, refresh=refresh, wait=wait):
+                    kind = part.WhichOneof("part")
+                    if kind == "receipt":
+                        bundle.add(kind, bytes(part.receipt.proof), part.receipt.statement)
+                    elif kind in KINDS:
+                        bundle.add(kind, bytes(getattr(part, kind)))
+                break
+            except NotReleased as error:
+                if last or error.reason != "pending":
+                    raise
+            refresh, wait = False, 0.0  # the nodes have been asked
+            time.sleep(0.5)
+        return bundle
+
+    def _verified(self, bundle: Bundle) -> Verified:
+        """The bundle, verified. Once more with the newest registry: witnesses may have been assigned anew a moment ago."""
+        try:
+            return verify(bundle, self.registry)
+        except NotVerified:
+            newest = self._connection.registry()
+            if newest.size == self.registry.size:
+                raise
+            self.registry = newest
+            return verify(bundle, newest)
 
     def _complete(self, request: str) -> str:
         """The whole id of a request of yours that begins so."""

@@ -9,8 +9,9 @@ recomputes the same bytes. Nothing here costs privacy: it reads noisy figures on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -20,9 +21,11 @@ from collegium.addition import NodeRelease, add, read_release
 from collegium.errors import Invalid, NotVerified
 from collegium.figures import describe, figures
 from collegium.layout import Layout
+from collegium.marginal import figures_of_sets, positions
 from collegium.schema import UNKNOWN, Dataset, Schema
-from collegium.table import Coverage, FactGroup, Figure, MissingNode, Row, Table
-from collegium.view import View, check_view
+from collegium.selection import select
+from collegium.table import TOTAL, Coverage, FactGroup, Figure, MissingNode, Row, Table
+from collegium.view import GroupColumn, View, check_view
 
 __all__ = ["AskedNode", "NodeRelease", "combine"]
 
@@ -57,7 +60,8 @@ def combine(
         1. the view fits the question; no node is asked twice, answers twice, or answers unasked;
         2. every release is one tally of this layout with the noise its charge buys;
         3. the fact groups: all nodes asked, then each combination of the view's facts that occurs among them (or each node);
-        4. in each group with an answer the releases are added, and the figures made from the sums.
+        4. in each group with an answer the releases are added, and the figures made from the sums;
+        5. rows are chosen and ordered as the view says (not in a table by node, which shows everything).
 
     Raises:
         Invalid: the view does not fit, or a fact is not in the schema.
@@ -88,13 +92,20 @@ def combine(
         groups += [(facts, None, members) for facts, members in _by_facts(view.facts, schema, everyone)]
     # (4)
     dataset = schema.dataset(layout.question.dataset)
-    cells = [layout.cell_labels(cell) for cell in range(layout.cells)]
+    cells = _labels(layout, view)
     rows: list[Row] = []
     for number, (_, _, members) in enumerate(groups):
         present = [vectors[one.node] for one in members if one.node in vectors]
-        columns = _columns(layout, view, dataset, present)
+        columns = _columns(layout, view, dataset, present, len(cells))
         for cell, labels in enumerate(cells):
             rows.append(Row(of=number, group=labels, figures=tuple(column[cell] for column in columns)))
+    # (5)
+    selection = None
+    if by == "facts" and (view.having is not None or view.order is not None or view.limit is not None):
+        national = [row for row in rows if row.of == 0] if view.facts else []
+        place = _places(layout, view, schema, [facts for facts, _, _ in groups])
+        chosen, selection = select(rows[len(national) :], view.having, view.order or (), view.limit, place)
+        rows = national + chosen
     return Table(
         group=tuple(axis.column for axis in layout.axes),
         facts=view.facts,
@@ -103,13 +114,44 @@ def combine(
             FactGroup(facts=facts, node=node, coverage=_coverage(members, set(given))) for facts, node, members in groups
         ),
         rows=tuple(rows),
+        selection=selection,
     )
 
 
-def _columns(layout: Layout, view: View, dataset: Dataset, present: Sequence[NDArray[np.int64]]) -> list[list[Figure]]:
+def _labels(layout: Layout, view: View) -> list[tuple[str, ...]]:
+    """The labels of the rows of one fact group: of all cells, or of the cells of one grouping set after the other."""
+    titles = {column.group: column.labels for column in view.columns if isinstance(column, GroupColumn)}
+    axes = [titles.get(axis.column) or axis.labels for axis in layout.axes]
+    if view.sets is None:
+        return list(product(*axes))
+    kept = [
+        [labels if axis.column in keys else (TOTAL,) for axis, labels in zip(layout.axes, axes, strict=True)] for keys in view.sets
+    ]
+    return [labels for each in kept for labels in product(*each)]
+
+
+def _places(layout: Layout, view: View, schema: Schema, groups: Sequence[Mapping[str, str]]) -> Callable[[Row, str], int]:
+    """Where a row stands on one key, counted along the public list; a row that adds up over the key comes last."""
+    titles = {column.group: column.labels for column in view.columns if isinstance(column, GroupColumn)}
+    keys = {axis.column: number for number, axis in enumerate(layout.axes)}
+    along = {axis.column: {label: at for at, label in enumerate(titles.get(axis.column) or axis.labels)} for axis in layout.axes}
+    along |= {fact: {code: at for at, code in enumerate(schema.codes[schema.facts[fact].codes])} for fact in view.facts}
+
+    def place(row: Row, key: str) -> int:
+        label = row.group[keys[key]] if key in keys else groups[row.of].get(key, UNKNOWN)
+        return along[key].get(label, len(along[key]))
+
+    return place
+
+
+def _columns(layout: Layout, view: View, dataset: Dataset, present: Sequence[NDArray[np.int64]], rows: int) -> list[list[Figure]]:
     if not present:  # a missing value is never a zero
-        return [[Figure(reason=NO_ANSWER)] * layout.cells for _ in view.measures]
+        return [[Figure(reason=NO_ANSWER)] * rows for _ in view.measures]
     sums = add(present, layout.length)
+    if view.sets is not None:
+        sets = [positions(layout, keys) for keys in view.sets]
+        found = [figures_of_sets(layout, measure, dataset, sums, len(present), sets) for measure in view.measures]
+        return [[figure for figures in each for figure in figures] for each in found]
     return [figures(layout, measure, dataset, sums, len(present)) for measure in view.measures]
 
 

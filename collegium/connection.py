@@ -75,14 +75,14 @@ class Connection:
     def registry(self) -> Registry:
         """The registry, extended by what is new and verified, and kept for the next time."""
         registry = self.home.registry()
-        known = registry.size
+        known = registry.checkpoint
         while True:
             reply = self._call(self._stub.Registry, RegistryRequest(first=registry.size), TIMEOUT)
-            if reply.entries:
+            if reply.entries or reply.checkpoint:  # without entries: the same checkpoint, with more cosignatures perhaps
                 registry.extend(list(reply.entries), None if reply.more else reply.checkpoint, first=reply.first)
             if not reply.more or not reply.entries:
                 break
-        if registry.size != known:
+        if registry.checkpoint != known:
             self.home.save_registry(registry)
         if not registry.size:
             raise Invalid("the coordinator's registry is empty", place=self.membership.service, remedy="Tell the ministry.")

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from decimal import Context, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium.intervals import Band, mean_band, never_negative, noise_of, ratio_band, ratio_limit, share_band, variance_band
+from collegium.differences import difference, plain, significant
+from collegium.gram import correlation_band, gram, intercept_band, residual_error, slope_band
+from collegium.intervals import Band, mean_band, noise_of, proportion_band, ratio_band, ratio_limit, share_band, variance_band
 from collegium.inversion import Floats
-from collegium.lattice import whole_interval
+from collegium.lattice import TWO_SIDED
 from collegium.layout import Layout, Part
+from collegium.quantiles import quantile_band
+from collegium.regression import coefficients, labels_of
 from collegium.schema import Column, Dataset
-from collegium.table import Figure, Mark, MeasureInfo
+from collegium.shown import fixed, mark_of, real, scaled, short, whole
+from collegium.table import Figure, MeasureInfo
 from collegium.view import Measure
 
-__all__ = ["CAUTION", "RELIABLE", "describe", "figures", "mark_of", "unit_of"]
+__all__ = ["describe", "figures", "mark_of", "scale_beside", "unit_of"]
 
-RELIABLE, CAUTION = 1 / 6, 1 / 3
-"""Relative standard errors up to which a figure is reliable, or to be used with caution (as Statistics Canada publishes)."""
+Sums = NDArray[np.int64]
 
-_EXACT = Context(prec=60)  # whatever precision the caller's thread has set
-
-DIGITS = 12  # significant digits of quotients: the same on every machine, and far below the noise
+_SMALL = 6.0  # as in `collegium.intervals`
 
 
 def describe(layout: Layout, measure: Measure, dataset: Dataset) -> MeasureInfo:
     """The public facts about a measure that a reader of the table needs."""
     component = layout.parts[measure.parts[0]].component
-    name = component.column if measure.kind != "ratio" else None
+    kind = measure.of[0] if measure.of is not None else measure.kind
+    model = measure.columns is not None
+    name = measure.columns[0] if measure.columns is not None else component.column if kind != "ratio" else None
     column = dataset.columns[name] if name is not None else None
-    in_units = component.kind == "sum" or measure.kind in ("mean", "stddev", "variance")
-    bins = layout.parts[measure.parts[0]].bins
+    in_units = component.kind == "sum" or kind in ("mean", "stddev", "variance", "quantile", "intercept")
+    bins = layout.parts[measure.parts[0]].bins if measure.kind == "histogram" else None
     clip = component.clip
     return MeasureInfo(
         label=measure.label,
@@ -41,12 +43,12 @@ def describe(layout: Layout, measure: Measure, dataset: Dataset) -> MeasureInfo:
         column=name,
         unit=column.unit or None if column is not None and in_units else None,
         decimals=column.decimals if column is not None and in_units else None,
-        clip=(_fixed(column.decode(clip[0])), _fixed(column.decode(clip[1]))) if column is not None and clip is not None else None,
-        bins=bins.labels if bins is not None else None,
+        clip=(fixed(column.decode(clip[0])), fixed(column.decode(clip[1]))) if column is not None and clip is not None else None,
+        bins=bins.labels if bins is not None else labels_of(measure) if model and measure.kind == "regression" else None,
     )
 
 
-def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: NDArray[np.int64], nodes: int) -> list[Figure]:
+def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: Sums, nodes: int) -> list[Figure]:
     """The figures of one measure in every group cell.
 
     Args:
@@ -55,92 +57,108 @@ def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: NDArray[np
     parts = [layout.parts[index] for index in measure.parts]
     slices = [sums[part.start : part.stop] for part in parts]
     column = dataset.columns[parts[0].component.column] if parts[0].component.column is not None else None
-    raws: list[tuple[int, ...]] = list(zip(*(s.tolist() for s in slices), strict=True))
     if measure.kind == "value":
-        return _whole(slices[0], parts[0], nodes, column)
+        return whole(slices[0], parts[0], nodes, column)
     if measure.kind == "histogram":
-        flat = _whole(slices[0], parts[0], nodes, None)
+        flat = whole(slices[0], parts[0], nodes, None)
         assert parts[0].bins is not None
         size = parts[0].bins.size
         return [Figure(bins=tuple(flat[i : i + size])) for i in range(0, len(flat), size)]
-    if measure.kind == "share":
-        return _real(share_band(slices[0], slices[1], (parts[0], parts[1]), nodes), raws)
-    if measure.kind == "ratio":
+    if measure.kind == "quantile":
+        assert column is not None
+        assert measure.q is not None
+        band = scaled(quantile_band(slices, parts, nodes, column, float(measure.q)), float(column.step))
+        return real(band, [None] * layout.cells, beside=scale_beside(band, column))
+    if measure.columns is not None:
+        return _model(layout, measure, dataset, slices, parts, nodes)
+    raws: list[tuple[int, ...]] = list(zip(*(s.tolist() for s in slices), strict=True))
+    if measure.kind == "proportion":
+        return real(_proportion(layout, measure, slices[0], parts[0], nodes), raws)
+    if measure.kind == "difference":
+        assert measure.of is not None
+        cut = len(parts) // 2
+        halves = ((measure.of[0], slices[:cut], parts[:cut]), (measure.of[1], slices[cut:], parts[cut:]))
+        one, other = (_band(layout, kind, s, p, nodes, dataset) for kind, s, p in halves)
+        band = difference(one, other, floor=measure.of[0] == "value")
+        shown = real(band, raws)
+        return [each.model_copy(update={"significant": sure}) for each, sure in zip(shown, significant(band), strict=True)]
+    band = _band(layout, measure.kind, slices, parts, nodes, dataset)
+    return real(band, raws, beside=scale_beside(band, column) if measure.kind == "mean" and column is not None else None)
+
+
+def scale_beside(band: Band, column: Column) -> Floats:
+    """What the error of a mean or quantile is compared with: 3.2 ± 0.5 on a scale from 0 to 4 is poor though small beside 3.2.
+
+    Where zero lies inside the scale only the scale counts.
+    """
+    half_scale = np.full(band.value.shape, column.half_range * float(column.step))
+    return half_scale if column.min_steps < 0 < column.max_steps else np.minimum(np.abs(band.value), half_scale)
+
+
+def _band(layout: Layout, kind: str, slices: Sequence[Sums], parts: Sequence[Part], nodes: int, dataset: Dataset) -> Band:
+    """Values and intervals of one measure in natural units."""
+    if kind == "value":
+        noise, unit = noise_of(parts[0], nodes), unit_of(parts[0], dataset)
+        half = TWO_SIDED * noise.sd + (0.5 if noise.sd < _SMALL else 0.0)
+        return scaled(plain(slices[0].astype(np.float64), half, noise.sd), unit)
+    if kind == "share":
+        return share_band(slices[0], slices[1], (parts[0], parts[1]), nodes)
+    if kind == "ratio":
         limit = ratio_limit(parts[0].component, parts[1].component, layout.question.bounds.max_rows)
         band = ratio_band(slices[0], slices[1], (parts[0], parts[1]), nodes, limit)
-        return _real(_scaled(band, unit_of(parts[0], dataset) / unit_of(parts[1], dataset)), raws)
-    assert column is not None
+        return scaled(band, unit_of(parts[0], dataset) / unit_of(parts[1], dataset))
+    assert parts[0].component.column is not None
+    column = dataset.columns[parts[0].component.column]
     step = float(column.step)
-    if measure.kind == "mean":
+    if kind == "mean":
         band = mean_band(slices[0], slices[1], (parts[0], parts[1]), nodes, column)
-        shifted = Band(band.value + column.centre, band.low + column.centre, band.high + column.centre, band.error)
-        # 3.2 ± 0.5 on a scale from 0 to 4 is poor though small beside 3.2; where zero lies inside the scale only the scale counts.
-        half_scale = np.full(band.value.shape, column.half_range * step)
-        straddles = column.min_steps < 0 < column.max_steps
-        band = _scaled(shifted, step)
-        return _real(band, raws, beside=half_scale if straddles else np.minimum(np.abs(band.value), half_scale))
+        return scaled(Band(band.value + column.centre, band.low + column.centre, band.high + column.centre, band.error), step)
     band = variance_band((slices[0], slices[1], slices[2]), (parts[0], parts[1], parts[2]), nodes, column)
-    if measure.kind == "variance":
-        return _real(_scaled(band, step * step), raws)
+    if kind == "variance":
+        return scaled(band, step * step)
     value = np.sqrt(band.value)
     error = np.where(value > 0, band.error / (2 * np.where(value > 0, value, 1.0)), np.nan)
-    return _real(_scaled(Band(value, np.sqrt(band.low), np.sqrt(band.high), error), step), raws)
+    return scaled(Band(value, np.sqrt(band.low), np.sqrt(band.high), error), step)
 
 
-def mark_of(size: float, error: float) -> Mark:
-    """The reliability mark, from the size of the noisy value and its error and nothing else."""
-    if not error <= CAUTION * size:  # also where either is NaN
-        return "unreliable"
-    return "reliable" if error <= RELIABLE * size else "caution"
+def _proportion(layout: Layout, measure: Measure, cells: Sums, part: Part, nodes: int) -> Band:
+    """Each cell in the sum over all cells that are alike in the keys `within`, unknown ones included."""
+    table = cells.reshape(tuple(axis.size for axis in layout.axes))
+    free = tuple(number for number, axis in enumerate(layout.axes) if axis.column not in (measure.within or ()))
+    total = np.broadcast_to(table.sum(axis=free, keepdims=True), table.shape).ravel()
+    return proportion_band(cells, total, part, nodes, int(np.prod([layout.axes[number].size for number in free], dtype=np.int64)))
 
 
-def _whole(sums: NDArray[np.int64], part: Part, nodes: int, column: Column | None) -> list[Figure]:
-    noise = noise_of(part, nodes)
-    counted = part.component.kind != "sum"
-    step = Decimal(1) if counted or column is None else column.step
-
-    def text(steps: int) -> str:
-        return _fixed(_EXACT.multiply(Decimal(steps), step))
-
-    value, low, high = whole_interval(sums, noise, floor=never_negative(part, column))
-    error = float(step) * noise.sd
-    shown = _short(error)
-    return [
-        Figure(
-            value=text(v),
-            low=text(lo),
-            high=text(hi),
-            error=shown,
-            mark=mark_of(abs(v) * float(step), error),
-            raw=(raw,),
-        )
-        for raw, v, lo, hi in zip(sums.tolist(), value.tolist(), low.tolist(), high.tolist(), strict=True)
-    ]
-
-
-def _real(band: Band, raws: Sequence[tuple[int, ...]], *, beside: Floats | None = None) -> list[Figure]:
-    """`beside`: what the error is compared with for the mark; the value if not given."""
-    scale = np.abs(band.value) if beside is None else beside
-    return [
-        Figure(
-            value=None if math.isnan(value) else _short(value),
-            low=_short(low),
-            high=None if math.isinf(high) else _short(high),
-            error=None if math.isnan(error) else _short(error),
-            mark=mark_of(size, error),
-            raw=raw,
-            reason="no-denominator" if math.isnan(value) else None,
-        )
-        for value, low, high, error, size, raw in zip(*(_floats(a) for a in (*band, scale)), raws, strict=True)
-    ]
+def _model(
+    layout: Layout, measure: Measure, dataset: Dataset, slices: Sequence[Sums], parts: Sequence[Part], nodes: int
+) -> list[Figure]:
+    """Slope, intercept, correlation or regression of the measure's columns: y first."""
+    assert measure.columns is not None
+    columns = [dataset.columns[name] for name in measure.columns]
+    if measure.kind == "regression":
+        bands = coefficients(slices, parts, nodes, columns)
+        lists = [_with_model_error(band, extra) for band, extra in bands]
+        return [Figure(bins=each) for each in zip(*lists, strict=True)]
+    y, x = columns
+    found = gram(slices, parts, nodes, x, y)
+    none: list[tuple[int, ...] | None] = [None] * layout.cells
+    if measure.kind == "correlation":
+        return real(correlation_band(found), none)
+    slope = slope_band(found)
+    if measure.kind == "slope":
+        unit = float(y.step) / float(x.step)
+        return _with_model_error(scaled(slope, unit), residual_error(found, slope.value, None) * unit)
+    band, step = intercept_band(found), float(y.step)
+    height = Band(band.value + y.centre, band.low + y.centre, band.high + y.centre, band.error)
+    extra = residual_error(found, slope.value, -float(x.centre))
+    return _with_model_error(scaled(height, step), extra * step)
 
 
-def _floats(array: Floats) -> list[float]:
-    return [float(x) for x in array.tolist()]
-
-
-def _scaled(band: Band, step: float) -> Band:
-    return Band(band.value * step, band.low * step, band.high * step, band.error * step)
+def _with_model_error(band: Band, sampling: Floats) -> list[Figure]:
+    """`model_error` is the classical standard error and that of the noise together, where both are known."""
+    both = np.sqrt(band.error**2 + sampling**2).tolist()
+    shown = real(band, [None] * len(both))
+    return [f.model_copy(update={"model_error": None if e != e else short(e)}) for f, e in zip(shown, both, strict=True)]
 
 
 def unit_of(part: Part, dataset: Dataset) -> float:
@@ -148,15 +166,3 @@ def unit_of(part: Part, dataset: Dataset) -> float:
     if part.component.kind != "sum" or part.component.column is None:
         return 1.0
     return float(dataset.columns[part.component.column].step)
-
-
-def _fixed(value: Decimal) -> str:
-    """Exact, without exponent and without zeros that say nothing."""
-    text = f"{value:f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
-
-
-def _short(value: float) -> str:
-    return _fixed(Decimal(f"{value:.{DIGITS}g}"))

@@ -20,13 +20,26 @@ from numpy.typing import NDArray
 from collegium.accounting import noise_scale
 from collegium.fieller import quotient_interval
 from collegium.inversion import Floats
-from collegium.lattice import TWO_SIDED, Noise, national_noise
+from collegium.lattice import ONE_SIDED, TWO_SIDED, Noise, national_noise
 from collegium.layout import Part
 from collegium.question import And, Component, Predicate
 from collegium.schema import Column
 from collegium.spread import variance_estimate, variance_interval
 
-__all__ = ["Band", "mean_band", "never_negative", "noise_of", "ratio_band", "ratio_limit", "share_band", "variance_band"]
+__all__ = [
+    "Band",
+    "mean_band",
+    "never_negative",
+    "noise_of",
+    "proportion_band",
+    "quotient_band",
+    "ratio_band",
+    "ratio_limit",
+    "share_band",
+    "unlimited_band",
+    "variance_band",
+    "whole_band",
+]
 
 Sums = NDArray[np.int64]
 
@@ -74,12 +87,36 @@ def ratio_band(num: Sums, den: Sums, parts: tuple[Part, Part], nodes: int, limit
     """
     if math.isfinite(limit):
         return _quotient_band(num, den, parts[0], parts[1], nodes, 0, limit)
-    sd_num, sd_den = _sd(parts[0], nodes, smooth=True), _sd(parts[1], nodes)
+    return unlimited_band(num, den, _sd(parts[0], nodes, smooth=True), _sd(parts[1], nodes))
+
+
+def unlimited_band(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den: float) -> Band:
+    """num / den in [0, infinity)."""
     x, y = num.astype(np.float64) / sd_num, den.astype(np.float64) / sd_den
     low, high = quotient_interval(x, x + y, 1.0, 2.0, 0.0, 1.0, cov=1.0)
     value, error = _point(num, den, sd_num, sd_den, 0.0, math.inf)
     with np.errstate(divide="ignore"):
         return Band(value, sd_num / sd_den * (low / (1 - low)), sd_num / sd_den * (high / (1 - high)), error)
+
+
+def proportion_band(cell: Sums, total: Sums, part: Part, nodes: int, cells: int) -> Band:
+    """A cell's share, in [0, 1], of a sum of `cells` cells that it is one of: both hold the cell's own noise."""
+    sd = _sd(part, nodes, smooth=True)
+    x, y = cell.astype(np.float64), total.astype(np.float64)
+    low, high = quotient_interval(x, y, sd**2, cells * sd**2, 0.0, 1.0, cov=sd**2)
+    safe = np.where(y > 0, y, 1.0)
+    value = np.clip(x / safe, 0.0, 1.0)
+    error = sd * np.sqrt(1 - 2 * value + cells * value**2) / safe
+    return Band(np.where(y > 0, value, np.nan), low, high, np.where(y > TWO_SIDED * sd * math.sqrt(cells), error, np.nan))
+
+
+def whole_band(value: Floats, sd: float, *, floor: bool) -> Band:
+    """Linear figures whose noise is about normal. The value is left as it is, so that sums stay sums; the ends know the floor."""
+    k1, k2 = (z * sd + (0.5 if sd < _SMOOTH else 0.0) for z in (ONE_SIDED, TWO_SIDED))
+    if not floor:
+        return Band(value, value - k2, value + k2, np.full(value.shape, sd))
+    low = np.where(value <= k1 + k2, np.maximum(value - k1, 0.0), np.maximum(value - k2, k2))
+    return Band(value, low, np.maximum(value, 0.0) + k2, np.full(value.shape, sd))
 
 
 def variance_band(sums: tuple[Sums, Sums, Sums], parts: tuple[Part, Part, Part], nodes: int, column: Column) -> Band:
@@ -117,14 +154,18 @@ def _terms(predicate: Predicate | None) -> set[str]:
 
 
 def _quotient_band(num: Sums, den: Sums, num_part: Part, den_part: Part, nodes: int, low: float, high: float) -> Band:
-    sd_num, sd_den = _sd(num_part, nodes, smooth=True), _sd(den_part, nodes)
+    return quotient_band(num, den, _sd(num_part, nodes, smooth=True), _sd(den_part, nodes), low, high)
+
+
+def quotient_band(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den: float, low: float, high: float) -> Band:
+    """num / den in a finite range, from the standard deviations of their independent noise."""
     x, y = num.astype(np.float64), den.astype(np.float64)
     lower, upper = quotient_interval(x, y, sd_num**2, sd_den**2, float(low), float(high))
     value, error = _point(num, den, sd_num, sd_den, float(low), float(high))
     return Band(value, lower, upper, error)
 
 
-def _point(num: Sums, den: Sums, sd_num: float, sd_den: float, low: float, high: float) -> tuple[Floats, Floats]:
+def _point(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den: float, low: float, high: float) -> tuple[Floats, Floats]:
     y = den.astype(np.float64)
     safe = np.where(y > 0, y, 1.0)
     value = np.clip(num.astype(np.float64) / safe, low, high)

@@ -7,8 +7,12 @@ Sensitivity (L2, add or remove one person with all rows): a person is in at most
 at most the bound b of its component, so the squared sensitivity is G·b². With R = max_rows, centre c and half range h in steps:
 
     people 1 · rows R · count R · bins R · sum max(|lo|, |hi|) · total R·h (condition: R) · squares R·max(s, h² - s), s = h²//2
+    product R·h·h' of its two columns
 
 `bins` has bound R because a person's R rows may all fall in one bin: the L2 norm of k ≤ R rows over bins is at most R.
+
+A margin adds c cells into one, and up to c of a person's G cells may be among them. The worst person fills as many margin cells
+as possible to the brim: with G = q·c + r the squared sensitivity is (q·c² + r²)·b², which is G·b² when nothing is added (c = 1).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from collegium.errors import Invalid
-from collegium.question import And, Component, In, Not, Or, Predicate, Question, Range, Unknown
+from collegium.question import And, Component, GroupKey, In, Not, Or, Predicate, Question, Range, Unknown
 from collegium.schema import UNKNOWN, Column, Dataset, Schema
 
 __all__ = ["MAX_CELLS", "Axis", "Layout", "Part", "compile_layout"]
@@ -35,6 +39,7 @@ class Axis:
     labels: tuple[str, ...]
     edges: tuple[int, ...] | None  # in steps; None for codes
     first: int | None = None  # whole numbers without edges: the value of cell 0
+    cases: tuple[Predicate, ...] | None = None  # conditions in their order; then `column` is the key's name alone
 
     @property
     def size(self) -> int:
@@ -46,6 +51,7 @@ class Part:
     """Where one component lies in the tally, and what one person can move.
 
     `bound` is what one person can change in one cell; `centre` and `offset` are subtracted before summing (see Component).
+    `keep` are the positions of the axes that its cells have, and `crowd` is how many of the question's cells each adds up.
     """
 
     component: Component
@@ -56,6 +62,8 @@ class Part:
     groups: int
     centre: int = 0
     offset: int = 0
+    keep: tuple[int, ...] | None = None  # None: all axes
+    crowd: int = 1
 
     @property
     def stop(self) -> int:
@@ -63,7 +71,8 @@ class Part:
 
     @property
     def sensitivity_squared(self) -> int:
-        return self.groups * self.bound * self.bound
+        full, rest = divmod(self.groups, self.crowd)
+        return (full * self.crowd * self.crowd + rest * rest) * self.bound * self.bound
 
     @property
     def sensitivity(self) -> float:
@@ -118,9 +127,7 @@ def compile_layout(question: Question, schema: Schema) -> Layout:
     dataset = schema.dataset(question.dataset, place="dataset")
     if question.filter is not None:
         _check_predicate(question.filter, dataset, schema, "filter")
-    axes = tuple(
-        _axis(key.column, key.edges, dataset, schema, f"group.{number}") for number, key in enumerate(question.group)
-    )
+    axes = tuple(_key_axis(key, dataset, schema, f"group.{number}") for number, key in enumerate(question.group))
     cells = math.prod(axis.size for axis in axes)
     if cells > MAX_CELLS:
         raise Invalid(f"{cells} group cells are more than {MAX_CELLS}", place="group", remedy="Use fewer keys or coarser bins.")
@@ -128,17 +135,33 @@ def compile_layout(question: Question, schema: Schema) -> Layout:
     parts: list[Part] = []
     start = 0
     for number, component in enumerate(question.components):
-        part = _part(component, start, cells, groups, question.bounds.max_rows, dataset, schema, f"components.{number}")
+        part = _part(component, start, axes, groups, question.bounds.max_rows, dataset, schema, f"components.{number}")
         parts.append(part)
         start = part.stop
-    if start > MAX_CELLS:
-        raise Invalid(f"{start} values are more than {MAX_CELLS}", place="group", remedy="Use fewer keys, bins or measures.")
+    # What a node holds while it counts: every different component at full detail, though only its margin may leave.
+    held = sum({part.component.model_copy(update={"margin": None, "rho": 1}): part.width * part.crowd for part in parts}.values())
+    if max(start, held) > MAX_CELLS:
+        remedy = "Use fewer keys, bins or measures."
+        raise Invalid(f"{max(start, held)} values are more than {MAX_CELLS}", place="group", remedy=remedy)
     return Layout(question=question, unit=dataset.unit, axes=axes, parts=tuple(parts))
 
 
 def _part(
-    component: Component, start: int, cells: int, groups: int, rows: int, dataset: Dataset, schema: Schema, place: str
+    component: Component,
+    start: int,
+    axes: tuple[Axis, ...],
+    groups: int,
+    rows: int,
+    dataset: Dataset,
+    schema: Schema,
+    place: str,
 ) -> Part:
+    keep = None
+    cells = everything = math.prod(axis.size for axis in axes)
+    if component.margin is not None:
+        keep = tuple(number for number, axis in enumerate(axes) if axis.column in component.margin)
+        cells = math.prod(axes[number].size for number in keep)
+    crowd = everything // cells
     for name in ("filter", "condition"):
         predicate = getattr(component, name)
         if predicate is not None:
@@ -154,7 +177,11 @@ def _part(
         bound = rows
     elif component.kind == "bins":
         assert component.column is not None
-        bins = _axis(component.column, component.edges, dataset, schema, f"{place}.column")
+        edges = component.edges
+        if component.grid is not None:
+            first, width, count = component.grid
+            edges = tuple(range(first, first + (count + 1) * width, width))
+        bins = _axis(component.column, edges, dataset, schema, f"{place}.column")
         bound = rows
     elif component.kind == "sum":
         _must_be_number(column, component, place)
@@ -162,6 +189,10 @@ def _part(
         bound = max(abs(component.clip[0]), abs(component.clip[1]))
     elif component.condition is not None:  # total of a condition: +1 or -1
         bound = rows
+    elif component.kind == "product":
+        assert component.other is not None
+        other = _must_be_number(_column(component.other, dataset, f"{place}.other"), component, place)
+        bound = rows * _must_be_number(column, component, place).half_range * other.half_range
     else:
         number = _must_be_number(column, component, place)
         centre = number.centre
@@ -171,16 +202,27 @@ def _part(
             square = number.half_range**2
             offset = square // 2
             bound = rows * max(offset, square - offset)
-    if bound * HEAD_ROOM >= 2**62:
+    reach = bound * min(groups, crowd)
+    if reach * HEAD_ROOM >= 2**62:
         raise Invalid(
-            f"one person can move a cell by {bound} steps, which leaves no head room in 64 bits",
+            f"one person can move a cell by {reach} steps, which leaves no head room in 64 bits",
             place=place,
             remedy="Lower max_rows or the clip, or ask the federation for a coarser step.",
         )
     if component.kind == "count" and column is not None:
         _must_be_number(column, component, place)
     width = cells * (bins.size if bins is not None else 1)
-    return Part(component, start, width, bins, bound, groups, centre, offset)
+    return Part(component, start, width, bins, bound, groups, centre, offset, keep, crowd)
+
+
+def _key_axis(key: GroupKey, dataset: Dataset, schema: Schema, place: str) -> Axis:
+    if key.cases is None:
+        return _axis(key.column, key.edges, dataset, schema, place)
+    if key.column in dataset.columns:
+        raise Invalid(f"{key.column!r} is a column here and cannot name cases", place=place)
+    for number, case in enumerate(key.cases):
+        _check_predicate(case, dataset, schema, f"{place}.cases.{number}")
+    return Axis(key.column, (*(str(number + 1) for number in range(len(key.cases))), UNKNOWN), None, cases=key.cases)
 
 
 def _axis(name: str, edges: tuple[int, ...] | None, dataset: Dataset, schema: Schema, place: str) -> Axis:
@@ -212,9 +254,7 @@ def _column(name: str, dataset: Dataset, place: str) -> Column:
                 place=place,
                 remedy=f"Write COUNT(DISTINCT {name}).",
             )
-        raise Invalid(
-            f"there is no column {name!r}", place=place, remedy=f"The dataset has: {', '.join(sorted(dataset.columns))}."
-        )
+        raise Invalid(f"there is no column {name!r}", place=place, remedy=f"The dataset has: {', '.join(sorted(dataset.columns))}.")
     return column
 
 

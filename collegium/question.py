@@ -6,8 +6,8 @@ national sum; a node never sees views. The digest of a question is over its cano
 researcher and view play no part, so that the same question asked twice is found.
 
     Predicate   and | or | not | in | range | unknown          three-valued, as in SQL: a null is neither inside nor outside
-    GroupKey    a category, boolean or whole-number column, or a number with public edges
-    Component   people | rows | sum | count | total | squares | bins
+    GroupKey    a category, boolean or whole-number column, a number with public edges, or cases
+    Component   people | rows | sum | count | total | squares | product | bins
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
 MAX_DEPTH = 16
 MAX_TERMS = 512
 MAX_COMPONENTS = 64
+MAX_CASES = 64
 
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Steps = Annotated[int, Field(ge=-(2**41), le=2**41, strict=True)]
@@ -107,15 +108,21 @@ class GroupKey(_Closed):
     """A group key. With `edges` e0 < … < ek in steps: the bins [e0, e1), …, [ek-1, ek], the last closed; all else is unknown.
 
     A whole-number column without edges has one cell for each value between its bounds.
+
+    With `cases`: a row lies in the cell of the first condition that is true for it, and in the last cell if none is. The key then
+    is of no column; it is called case1, case2, ... by its place among such keys, so that titles play no part in the digest.
     """
 
     column: ColumnName
     edges: Annotated[tuple[Steps, ...], Field(min_length=2, max_length=1001)] | None = None
+    cases: Annotated[tuple[Predicate, ...], Field(min_length=1, max_length=MAX_CASES)] | None = None
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
         if self.edges is not None and any(a >= b for a, b in zip(self.edges, self.edges[1:], strict=False)):
             raise ValueError("edges must increase")
+        if self.cases is not None and self.edges is not None:
+            raise ValueError("a key has edges or cases, not both")
         return self
 
 
@@ -128,32 +135,48 @@ class Component(_Closed):
     count    rows whose operand is not null, at most max_rows of a person in a cell, chosen by the keyed hash
     total    sum over the same rows of value - centre (a condition counts +1 for true, -1 for false)
     squares  sum over the same rows of (value - centre)² - offset
-    bins     the same rows counted by public `edges` (or by code), with a last bin for unknown
+    product  sum over rows in which both are known of (value of `column` - its centre) × (value of `other` - its centre)
+    bins     the same rows counted by public `edges`, by a `grid` of first edge, width and number of bins, or by code, with a last
+             bin for unknown
 
     The operand of count, total, squares is `column` (a number) or, for count and total, `condition`.
+
+    With `margin`, the names of some of the question's keys in their order, the figures of the cells are added up over all other
+    keys before the noise: the margins of one table add up exactly, because a person's cells are chosen once for all of them.
     """
 
-    kind: Literal["people", "rows", "sum", "count", "total", "squares", "bins"]
+    kind: Literal["people", "rows", "sum", "count", "total", "squares", "product", "bins"]
     column: ColumnName | None = None
+    other: ColumnName | None = None
     condition: Predicate | None = None
     filter: Predicate | None = None
     clip: tuple[Steps, Steps] | None = None
     edges: Annotated[tuple[Steps, ...], Field(min_length=2, max_length=1001)] | None = None
+    grid: (
+        tuple[Steps, Annotated[int, Field(ge=1, le=2**41, strict=True)], Annotated[int, Field(ge=1, le=1000, strict=True)]] | None
+    ) = None
+    margin: Annotated[tuple[ColumnName, ...], Field(max_length=8)] | None = None
     rho: NanoRho
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        needs_operand = self.kind in ("count", "total", "squares", "sum", "bins")
+        needs_operand = self.kind in ("count", "total", "squares", "sum", "bins", "product")
         if needs_operand and (self.column is None) == (self.condition is None):
             raise ValueError(f"{self.kind} needs a column or a condition, and not both")
         if not needs_operand and (self.column is not None or self.condition is not None):
             raise ValueError(f"{self.kind} takes neither a column nor a condition")
         if self.condition is not None and self.kind not in ("count", "total"):
             raise ValueError(f"{self.kind} takes a column, not a condition")
+        if (self.other is not None) != (self.kind == "product"):
+            raise ValueError("a product is of two columns, and only a product names another")
+        if self.other is not None and self.column is not None and self.other <= self.column:
+            raise ValueError("the columns of a product are two, in the order of their names")
         if (self.clip is not None) != (self.kind == "sum"):
             raise ValueError("a sum needs a clip, and only a sum has one")
         if self.clip is not None and self.clip[0] >= self.clip[1]:
             raise ValueError("the clip's ends must increase")
+        if self.grid is not None and (self.kind != "bins" or self.edges is not None):
+            raise ValueError("only bins have a grid, and then no edges")
         if self.edges is not None:
             if self.kind != "bins":
                 raise ValueError("only bins have edges")
@@ -187,7 +210,15 @@ class Question(_Closed):
         names = [key.column for key in self.group]
         if len(set(names)) != len(names):
             raise ValueError("a column can be a group key once")
+        cases = [key for key in self.group if key.cases is not None]
+        if any(key.column != f"case{number}" for number, key in enumerate(cases, start=1)):
+            raise ValueError("keys of cases are called case1, case2, ... in their order")
+        for component in self.components:
+            margin = component.margin
+            if margin is not None and (len(margin) >= len(names) or list(margin) != [name for name in names if name in margin]):
+                raise ValueError("a margin names some of the group keys, and not all, in their order")
         predicates = [self.filter, *(c.filter for c in self.components), *(c.condition for c in self.components)]
+        predicates += [case for key in cases for case in key.cases or ()]
         terms = 0
         for predicate in predicates:
             if predicate is None:
@@ -216,6 +247,12 @@ class Question(_Closed):
         return self.model_copy(
             update={
                 "filter": canonical_predicate(self.filter) if self.filter is not None else None,
+                "group": tuple(
+                    key
+                    if key.cases is None
+                    else key.model_copy(update={"cases": tuple(canonical_predicate(case) for case in key.cases)})
+                    for key in self.group
+                ),
                 "components": tuple(
                     component.model_copy(
                         update={

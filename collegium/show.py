@@ -6,6 +6,7 @@ What is shown is decided from noisy figures alone. A missing value is a dash wit
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from decimal import Decimal
 
 from rich import box
@@ -16,7 +17,7 @@ from rich.text import Text
 from collegium.answer import NOISE, Answer, TableView
 from collegium.table import Figure, MeasureInfo
 
-__all__ = ["as_text", "figure_text", "interval_text", "renderable"]
+__all__ = ["as_text", "figure_text", "footer", "interval_text", "renderable", "tables", "tables_text"]
 
 MARKS = {"reliable": "", "caution": " ~", "unreliable": " …", None: ""}
 MAX_ROWS = 200
@@ -29,7 +30,7 @@ WORDS = {
 def as_text(answer: Answer, *, width: int = 100) -> str:
     """The answer as plain text."""
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None, legacy_windows=False).print(renderable(answer))
+    Console(file=buffer, width=width, color_system=None, legacy_windows=False, force_jupyter=False).print(renderable(answer))
     return buffer.getvalue().rstrip("\n")
 
 
@@ -40,8 +41,22 @@ def renderable(answer: Answer) -> RenderableType:
         parts.append(Text("There is no figure yet."))
     else:
         parts += [_grid(view, answer.language) for view in answer.tables]
-    parts.append(_footer(answer))
+    parts.append(footer(answer))
     return Group(*parts)
+
+
+def tables(views: Sequence[TableView], notes: Sequence[str], language: str) -> RenderableType:
+    """Tables with sentences below, without anything that only a signed answer has."""
+    return Group(*(_grid(view, language) for view in views), Text("\n".join(notes), style="dim"))
+
+
+def tables_text(views: Sequence[TableView], notes: Sequence[str], language: str, *, width: int = 100) -> str:
+    """The same as plain text."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None, legacy_windows=False, force_jupyter=False).print(
+        tables(views, notes, language)
+    )
+    return buffer.getvalue().rstrip("\n")
 
 
 def figure_text(figure: Figure, info: MeasureInfo) -> str:
@@ -82,7 +97,8 @@ def _grid(view: TableView, language: str) -> Grid:
     return grid
 
 
-def _footer(answer: Answer) -> Text:
+def footer(answer: Answer) -> Text:
+    """Coverage, what is missing, cost and guarantee, one sentence a line."""
     words = WORDS[answer.language]
     text = Text()
     if answer.verified.figures:

@@ -4,8 +4,8 @@ Titles are not in it: labels of codes in English and Chinese come from the schem
 there is absent and says why; it is never a zero. `high` without a value beside a `low` means that there is no upper limit.
 
     Table   measures · facts · fact_groups · rows
-    Row     of (its fact group) · group (labels of the cell) · figures (one a measure)
-    Figure  value · low · high · error · mark · raw | reason | bins
+    Row     of (its fact group) · group (labels of the cell) · figures (one a measure) · unsure · rank
+    Figure  value · low · high · error · mark · raw · significant | reason | bins
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from collegium.errors import Invalid
 from collegium.log.statement import canonical_json
 
-__all__ = ["Coverage", "FactGroup", "Figure", "Mark", "MeasureInfo", "MissingNode", "Row", "Table"]
+__all__ = ["TOTAL", "Coverage", "FactGroup", "Figure", "Mark", "MeasureInfo", "MissingNode", "Row", "Selection", "Table"]
 
 Mark = Literal["reliable", "caution", "unreliable"]
+
+TOTAL = "(all)"
+"""The label of a key that a row of GROUPING SETS adds up over."""
 
 
 class _Closed(BaseModel):
@@ -28,7 +31,8 @@ class _Closed(BaseModel):
 
 
 class Figure(_Closed):
-    """One figure. Numbers are decimal strings in natural units, `raw` the national noisy sums it was made from, in steps.
+    """One figure. Numbers are decimal strings in natural units, `raw` the national noisy sums it was made from, in steps, where
+    they are few.
 
     `low` and `high` hold the bounded truth 95 % of the time; `error` is the standard error of the noise, absent where the noisy
     denominator is not significant. `value` and the interval are cut to the public range, `raw` is not: it may be negative.
@@ -44,10 +48,15 @@ class Figure(_Closed):
     raw: tuple[int, ...] | None = None
     reason: Literal["no-answer", "no-denominator"] | None = None
     bins: tuple[Figure, ...] | None = None  # of a histogram, in the order of MeasureInfo.bins; then nothing else is there
+    significant: bool | None = None  # of a difference: its interval leaves 0 out
+    model_error: str | None = None  # of a regression: the standard error as of a sample, with that of the noise in it
 
 
 class MeasureInfo(_Closed):
-    """What the schema and question say of one measure. `unit`, `decimals`, `clip` as in natural units of `column`."""
+    """What the schema and question say of one measure. `unit`, `decimals`, `clip` as in natural units of `column`.
+
+    `bins` are the labels of the figures of one cell where there are several: bins of a histogram, coefficients of a regression.
+    """
 
     label: str
     kind: str
@@ -82,13 +91,33 @@ class FactGroup(_Closed):
 
 
 class Row(_Closed):
+    """One cell of one fact group. `unsure` and `rank` as `collegium.selection` says, where HAVING and ORDER BY were asked."""
+
     of: int
     group: tuple[str, ...]
     figures: tuple[Figure, ...]
+    unsure: bool | None = None
+    rank: tuple[int, int] | None = None
+
+
+class Selection(_Closed):
+    """What HAVING and LIMIT did: rows of the statement, rows that HAVING kept, rows shown.
+
+    `contenders` is how many of the rows that LIMIT left out may belong among those shown, as far as the intervals tell.
+    """
+
+    of: int
+    kept: int
+    shown: int
+    contenders: int | None = None
 
 
 class Table(_Closed):
-    """All rows: for every fact group in order, every group cell in the order of the layout, empty ones included."""
+    """All rows: for every fact group in order, every group cell in the order of the layout, empty ones included.
+
+    With a selection: of the statement's rows those chosen, in the order asked for. They are the rows of the fact groups where
+    there are any, and then the rows of all nodes together stand before them, unchosen.
+    """
 
     level: Literal["0.95"] = "0.95"
     group: tuple[str, ...]
@@ -96,11 +125,19 @@ class Table(_Closed):
     measures: tuple[MeasureInfo, ...]
     fact_groups: tuple[FactGroup, ...]
     rows: tuple[Row, ...]
+    selection: Selection | None = None
 
     def rows_of(self, fact_group: int) -> tuple[Row, ...]:
-        """The rows of one fact group, in the order of the cells."""
+        """The rows of one fact group, in the order of the table."""
+        if self.selection is not None:
+            return tuple(row for row in self.rows if row.of == fact_group)
         cells = len(self.rows) // len(self.fact_groups)
         return self.rows[fact_group * cells : (fact_group + 1) * cells]
+
+    def in_order(self) -> tuple[Row, ...]:
+        """The rows as a person wants them: those of the fact groups first, in their order, then those of all nodes together."""
+        groups = tuple(row for row in self.rows if row.of != 0)
+        return groups + self.rows_of(0)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: what the indicator's digest is over."""

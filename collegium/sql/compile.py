@@ -10,20 +10,23 @@ from pydantic import ValidationError
 from sqlglot import exp
 
 from collegium.errors import Invalid
-from collegium.layout import compile_layout
-from collegium.question import Bounds, GroupKey, Question
+from collegium.layout import Layout, compile_layout
+from collegium.question import MAX_COMPONENTS, Bounds, Component, GroupKey, Predicate, Question
 from collegium.schema import Schema
+from collegium.sql.choosing import compile_chosen
 from collegium.sql.components import Components
 from collegium.sql.grammar import remedy
-from collegium.sql.keys import Key, compile_key, compile_keys, is_key
+from collegium.sql.grouping import Grouping, compile_grouping
+from collegium.sql.keys import Key, compile_key, is_key, unaliased
 from collegium.sql.measures import compile_measure
 from collegium.sql.parse import Statement, parse_statement
 from collegium.sql.scope import Scope, open_scope
+from collegium.sql.sets import measure_margins
 from collegium.sql.source import Source
 from collegium.sql.where import split_where
 from collegium.view import FactColumn, GroupColumn, Measure, MeasureColumn, View, ViewColumn, check_view
 
-__all__ = ["Compiled", "compile_sql"]
+__all__ = ["Compiled", "Draft", "compile_sql", "draft", "finish"]
 
 MAX_LABEL = 64
 MAX_RHO = 10**15  # nano-rho of one component, as in the question model
@@ -61,79 +64,155 @@ def compile_sql(
     Raises:
         Invalid: the text is outside the grammar, names what the schema lacks, or the bounds do not fit; with the place.
     """
+    return finish([draft(sql, schema, max_rows=max_rows, max_groups=max_groups, clips=clips)], rho, schema)[0]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A statement compiled as far as it can be before it is known which components the request has in all."""
+
+    dataset: str
+    predicate: Predicate | None
+    grouping: Grouping
+    bounds: Bounds
+    components: Components
+    view: View
+    fact_filter: Mapping[str, frozenset[str]] | None
+
+    @property
+    def cells(self) -> object:
+        """Statements that agree in this are one question: their components count the same rows in the same cells."""
+        keys = tuple((key.name, key.edges, key.cases) for key in self.grouping.keys if key.kind != "fact")
+        return self.dataset, self.predicate, keys, self.grouping.sets, self.bounds
+
+
+def draft(
+    sql: str,
+    schema: Schema,
+    *,
+    max_rows: int | None = None,
+    max_groups: int | None = None,
+    clips: Mapping[str, tuple[Number, Number]] | None = None,
+) -> Draft:
+    """The draft of one statement. Arguments and refusals as `compile_sql`."""
     statement = parse_statement(sql)
     scope = open_scope(statement, schema)
     bounds = Bounds(
         max_groups=_bound("max_groups", max_groups, scope.dataset.max_groups),
         max_rows=_bound("max_rows", max_rows, scope.dataset.max_rows),
     )
-    components = Components(scope, bounds.max_rows, _clips(clips or {}, scope))
     predicate, fact_filter = split_where(statement.where, scope)
-    keys = compile_keys(statement.group, [_unaliased(item)[0] for item in statement.items], scope)
-    view = _view(statement, keys, scope, components)
+    grouping = compile_grouping(statement.group, statement.items, scope)
+    components = Components(scope, bounds.max_rows, _clips(clips or {}, scope), grouping.keys)
+    view = _view(statement, grouping, scope, components)
+    chosen = compile_chosen(statement, grouping.keys, view.measures, components)
+    view = view.model_copy(update={"having": chosen.having, "order": chosen.order, "limit": chosen.limit})
     for name in components.clips:
         if not any(component.column == name and component.kind == "sum" for component in components.found):
             raise Invalid(f"there is no SUM({name}) in the statement", place=f"clip of {name}", remedy="Leave the clip out.")
-    share = _share(rho, len(components.found))
+    return Draft(scope.dataset_name, predicate, grouping, bounds, components, view, fact_filter)
+
+
+def finish(drafts: Sequence[Draft], rho: int, schema: Schema) -> list[Compiled]:
+    """The questions of drafts that agree in their cells: one and the same, with the components of all of them, each once."""
+    first = drafts[0]
+    everything: list[Component] = []
+    places: list[list[int]] = []
+    asked_by: list[tuple[Draft, int]] = []
+    for each in drafts:
+        place = []
+        for number, component in enumerate(each.components.found):
+            if component not in everything:
+                everything.append(component)
+                asked_by.append((each, number))
+            place.append(everything.index(component))
+        places.append(place)
+    if len(everything) > MAX_COMPONENTS:
+        raise Invalid(
+            f"the statements need more than {MAX_COMPONENTS} components together", place="1:1", remedy="Ask several requests."
+        )
+    source = first.components.scope.source
     try:
         question = Question(
-            dataset=scope.dataset_name,
-            filter=predicate,
-            group=tuple(GroupKey(column=key.name, edges=key.edges) for key in keys if key.kind == "column"),
-            components=tuple(component.model_copy(update={"rho": share}) for component in components.found),
-            bounds=bounds,
+            dataset=first.dataset,
+            filter=first.predicate,
+            group=tuple(
+                GroupKey(column=key.name, edges=key.edges, cases=key.cases) for key in first.grouping.keys if key.kind != "fact"
+            ),
+            components=tuple(component.model_copy(update={"rho": _share(rho, len(everything))}) for component in everything),
+            bounds=first.bounds,
             schema_id=schema.id,
         ).canonical()
     except ValidationError as error:  # limits over the whole question, such as the terms of all its conditions
         what = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
-        raise Invalid(what, place=scope.source.place(0, len(sql)), remedy="Ask several questions.") from None
-    _check_layout(question, schema, components, scope.source)
-    check_view(view, question)
-    return Compiled(question, view, fact_filter)
+        raise Invalid(what, place=source.place(0, len(source.text)), remedy="Ask several questions.") from None
+    layout = _check_layout(question, schema, asked_by, source)
+    moved = list(range(len(everything)))
+    if first.grouping.sets is not None:
+        question, moved = measure_margins(question, layout, first.grouping.sets, rho, source)
+        _check_layout(question, schema, asked_by, source)
+    compiled = []
+    for each, place in zip(drafts, places, strict=True):
+        measures = tuple(m.model_copy(update={"parts": tuple(moved[place[p]] for p in m.parts)}) for m in each.view.measures)
+        view = each.view.model_copy(update={"measures": measures})
+        check_view(view, question)
+        compiled.append(Compiled(question, view, each.fact_filter))
+    return compiled
 
 
-def _view(statement: Statement, keys: Sequence[Key], scope: Scope, components: Components) -> View:
+def _view(statement: Statement, grouping: Grouping, scope: Scope, components: Components) -> View:
     """The columns of SELECT from left to right; every key must be shown, and every name that is no measure be a key."""
     source = scope.source
     measures: list[Measure] = []
     columns: list[ViewColumn] = []
     labels: set[str] = set()
+    shown: set[str] = set()
     for item in statement.items:
-        node, alias = _unaliased(item)
+        node, alias = unaliased(item)
         label = source.words(node)[:MAX_LABEL] if alias is None else " ".join(alias.name.split())
+        if not label or len(label) > MAX_LABEL:
+            raise source.refuse(item, f"a title has 1 to {MAX_LABEL} characters", remedy("alias"))
         if is_key(node):
-            key = compile_key(node, scope)
-            if key not in keys:
-                words = source.words(node)
-                raise source.refuse(node, f"{words} stands in SELECT and not in GROUP BY", f"Write GROUP BY {words}.")
-            if alias is not None and label.lower() != key.name:
-                raise source.refuse(item, "a key keeps the name of its column", f"Leave AS {alias.name} out.")
-            label = key.name
-            columns.append(FactColumn(fact=key.name) if key.kind == "fact" else GroupColumn(group=key.name))
+            key = _key(node, grouping, scope)
+            title = label if alias is not None and label != key.name else None
+            if alias is None and key.kind != "case":
+                label = key.name
+            elif key.kind == "case":
+                title = label
+            shown.add(key.name)
+            if key.kind == "fact":
+                columns.append(FactColumn(fact=key.name, title=title))
+            else:
+                columns.append(GroupColumn(group=key.name, title=title, labels=key.labels))
         else:
             if len(measures) >= MAX_LABEL:
                 raise source.refuse(item, f"there are more than {MAX_LABEL} measures", "Ask several questions.")
-            if not label or len(label) > MAX_LABEL:
-                raise source.refuse(item, f"a title has 1 to {MAX_LABEL} characters", remedy("alias"))
             columns.append(MeasureColumn(measure=len(measures)))
             measures.append(compile_measure(node, label, components))
+            if grouping.sets is not None and measures[-1].kind not in ("value", "mean", "share", "ratio"):
+                refusal = f"a {measures[-1].kind} is not offered with grouping sets"
+                raise source.refuse(node, refusal, "Ask it in a statement of its own, with plain keys.")
         if label.lower() in labels:
             raise source.refuse(item, f"two columns are called {label}", "Leave one out." if is_key(node) else remedy("alias"))
         labels.add(label.lower())
     if not measures:
         raise source.refuse_word("SELECT", "the statement asks for no measure", remedy("rows"))
-    shown = {column.group for column in columns if isinstance(column, GroupColumn)}
-    shown |= {column.fact for column in columns if isinstance(column, FactColumn)}
-    for key, node in zip(keys, statement.group, strict=True):
+    for key, node in zip(grouping.keys, grouping.nodes, strict=True):
         if key.name not in shown:
-            raise source.refuse(node, f"{key.name} stands in GROUP BY and not in SELECT", "Add it to SELECT.")
-    return View(measures=tuple(measures), columns=tuple(columns), facts=tuple(key.name for key in keys if key.kind == "fact"))
+            words = "this CASE" if key.kind == "case" else key.name
+            raise source.refuse(node, f"{words} stands in GROUP BY and not in SELECT", "Add it to SELECT.")
+    facts = tuple(key.name for key in grouping.keys if key.kind == "fact")
+    return View(measures=tuple(measures), columns=tuple(columns), facts=facts, sets=grouping.sets)
 
 
-def _unaliased(item: exp.Expr) -> tuple[exp.Expr, exp.Identifier | None]:
-    if isinstance(item, exp.Alias) and isinstance(item.args.get("alias"), exp.Identifier):
-        return item.this, item.args["alias"]
-    return item, None
+def _key(node: exp.Expr, grouping: Grouping, scope: Scope) -> Key:
+    """The key of GROUP BY that an item of SELECT is."""
+    key = compile_key(node, scope)
+    for other in grouping.keys:
+        if other.same(key):
+            return other
+    words = scope.source.words(node)
+    raise scope.source.refuse(node, f"{words} stands in SELECT and not in GROUP BY", f"Write GROUP BY {words}.")
 
 
 def _bound(name: str, asked: int | None, default: int) -> int:
@@ -175,13 +254,14 @@ def _share(rho: int, components: int) -> int:
     return rho // components
 
 
-def _check_layout(question: Question, schema: Schema, components: Components, source: Source) -> None:
-    """The layout's own refusals (cells, head room), placed in the text."""
+def _check_layout(question: Question, schema: Schema, asked_by: Sequence[tuple[Draft, int]], source: Source) -> Layout:
+    """The layout, or its own refusals (cells, head room) placed in the text."""
     try:
-        compile_layout(question, schema)
+        return compile_layout(question, schema)
     except Invalid as error:
         part, _, rest = error.place.partition(".")
         number = rest.partition(".")[0]
         if part == "components" and number.isdigit():
-            raise source.refuse(components.asked_by[int(number)], error.text, error.remedy) from None
+            each, index = asked_by[min(int(number), len(asked_by) - 1)]
+            raise each.components.scope.source.refuse(each.components.asked_by[index], error.text, error.remedy) from None
         raise source.refuse_word("GROUP" if part == "group" else "SELECT", error.text, error.remedy) from None

@@ -5,7 +5,7 @@ A component that two measures share is asked, and paid, once: AVG(x) and COUNT(x
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlglot import exp
 from collegium.log.statement import canonical_json
 from collegium.question import MAX_COMPONENTS, Component, Predicate
 from collegium.schema import Column
+from collegium.sql.keys import Key
 from collegium.sql.scope import Scope
 
 __all__ = ["Components", "default_clip"]
@@ -37,8 +38,10 @@ class Components:
     scope: Scope
     max_rows: int
     clips: Mapping[str, tuple[int, int]]
+    keys: Sequence[Key] = ()
     found: list[Component] = field(default_factory=list)
     asked_by: list[exp.Expr] = field(default_factory=list)
+    closed: bool = False  # HAVING and ORDER BY look figures up; they never ask, and pay, for another
     _index: dict[bytes, int] = field(default_factory=dict)
 
     def add(
@@ -47,12 +50,15 @@ class Components:
         kind: str,
         *,
         column: str | None = None,
+        other: str | None = None,
         condition: Predicate | None = None,
         filter: Predicate | None = None,
         edges: tuple[int, ...] | None = None,
+        grid: tuple[int, int, int] | None = None,
     ) -> int:
         """The index of a component, new or asked already. Raises Invalid at `node` when there are too many."""
-        parts: dict[str, Any] = {"kind": kind, "column": column, "condition": condition, "filter": filter, "edges": edges, "rho": 1}
+        parts: dict[str, Any] = {"kind": kind, "column": column, "other": other, "rho": 1}
+        parts |= {"condition": condition, "filter": filter, "edges": edges, "grid": grid}
         if kind == "sum":
             assert column is not None
             parts["clip"] = self.clips.get(column) or default_clip(self.scope.dataset.columns[column], self.max_rows)
@@ -65,6 +71,9 @@ class Components:
                 "Give a smaller clip, or ask with fewer rows of a person.",
             ) from None
         key = canonical_json(component.model_dump(mode="json", exclude_none=True))
+        if key not in self._index and self.closed:
+            words = self.scope.source.words(node)
+            raise self.scope.source.refuse(node, f"SELECT does not show {words}", "Add it to SELECT.")
         if key not in self._index:
             if len(self.found) >= MAX_COMPONENTS:
                 raise self.scope.source.refuse(

@@ -16,7 +16,7 @@ class Form:
     """One allowed form. `kind` says where it may stand; `example` is a part of a statement on the dataset graduate."""
 
     name: str
-    kind: str  # statement, measure, key or condition
+    kind: str  # statement, measure, key, condition or choice
     form: str
     example: str
     meaning: str
@@ -28,7 +28,7 @@ GRAMMAR: dict[str, Form] = {
         Form(
             "statement",
             "statement",
-            "SELECT keys and measures FROM dataset [WHERE condition] [GROUP BY keys]",
+            "SELECT keys and measures FROM dataset [WHERE condition] [GROUP BY keys] [HAVING ...] [ORDER BY ...] [LIMIT n]",
             "SELECT study_level, COUNT(*) FROM graduate WHERE year = 2025 GROUP BY study_level",
             "One question about one dataset; rows never leave a university, so every item is a key or a measure.",
         ),
@@ -71,6 +71,62 @@ GRAMMAR: dict[str, Form] = {
             "Divided after the noise, on the national figures; 1.0 * before it changes nothing.",
         ),
         Form(
+            "difference",
+            "measure",
+            "figure - figure",
+            "AVG(ontime) FILTER (WHERE gender = '1') - AVG(ontime) FILTER (WHERE gender = '2')",
+            "Two counts, sums, means, shares or ratios over different rows; the table says whether the difference is significant.",
+        ),
+        Form(
+            "proportion",
+            "measure",
+            "count / SUM(count) OVER ([PARTITION BY keys])",
+            "COUNT(*) / SUM(COUNT(*)) OVER ()",
+            "Each cell's share of all cells, or of those alike in the keys named.",
+        ),
+        Form(
+            "median",
+            "measure",
+            "MEDIAN(number)",
+            "MEDIAN(salary)",
+            "The smallest value that at least half of the rows with a value do not exceed; from a tree of bins.",
+        ),
+        Form(
+            "quantile",
+            "measure",
+            "QUANTILE(number, share)",
+            "QUANTILE(salary, 0.9)",
+            "The same for another share. All quantiles of one column come from the same bins, which are paid once.",
+        ),
+        Form(
+            "correlation",
+            "measure",
+            "CORR(number, number)",
+            "CORR(salary, year)",
+            "Correlation over the rows in which both have a value.",
+        ),
+        Form(
+            "slope",
+            "measure",
+            "REGR_SLOPE(y, x)",
+            "REGR_SLOPE(salary, year)",
+            "Slope of the least-squares line of y on x.",
+        ),
+        Form(
+            "intercept",
+            "measure",
+            "REGR_INTERCEPT(y, x)",
+            "REGR_INTERCEPT(salary, year)",
+            "Height of that line where x is 0.",
+        ),
+        Form(
+            "regression",
+            "measure",
+            "REGRESSION(y, x1, x2, ...)",
+            "REGRESSION(salary, year)",
+            "Intercept and coefficients of least squares on up to six numbers, over the rows in which all have a value.",
+        ),
+        Form(
             "histogram",
             "measure",
             "HISTOGRAM(column) or HISTOGRAM(number, e0, e1, ...)",
@@ -97,6 +153,20 @@ GRAMMAR: dict[str, Form] = {
             "bin(number, e0, e1, ...)",
             "bin(salary, 0, 5000, 10000, 50000)",
             "The public bins [e0, e1), ..., the last one closed.",
+        ),
+        Form(
+            "case",
+            "key",
+            "CASE WHEN condition THEN 'label' ... [ELSE 'label'] END",
+            "CASE WHEN study_level IN ('1', '2') THEN 'postgraduate' ELSE 'other' END",
+            "Groups of one's own: the first condition that is true decides; also CASE column WHEN value. Without ELSE, `unknown`.",
+        ),
+        Form(
+            "sets",
+            "key",
+            "GROUPING SETS ((keys), ...), CUBE (keys), ROLLUP (keys)",
+            "CUBE (study_level, gender)",
+            "In GROUP BY: a table with its margins. Each is measured, and all are made to add up; (all) marks what is added up.",
         ),
         Form("fact", "key", "fact", "province", "A public fact of the universities. Grouping by it costs nothing."),
         Form(
@@ -152,6 +222,27 @@ GRAMMAR: dict[str, Form] = {
             "Three-valued, as in SQL: a null is neither true nor false.",
         ),
         Form("alias", "measure", "item AS name", "COUNT(*) AS graduates", "The title of the column in the table."),
+        Form(
+            "having",
+            "choice",
+            "HAVING figure > value (also <, <=, >=, =, <>, BETWEEN, AND, OR, NOT)",
+            "HAVING COUNT(*) >= 100",
+            "Shows the rows whose noisy figure, one of SELECT, fulfils it, and marks those whose interval reaches across.",
+        ),
+        Form(
+            "order",
+            "choice",
+            "ORDER BY figure or key [DESC]",
+            "ORDER BY COUNT(*) DESC, study_level",
+            "Sorts the finished table; every row says which places its interval leaves it.",
+        ),
+        Form(
+            "limit",
+            "choice",
+            "ORDER BY ... LIMIT n",
+            "ORDER BY COUNT(*) DESC LIMIT 10",
+            "Shows the first n rows, and says how many of the others may belong among them.",
+        ),
     )
 }
 
@@ -170,12 +261,9 @@ CLAUSES: dict[str, tuple[str, str, str]] = {
     "distinct": ("DISTINCT", "SELECT DISTINCT would list values", "Write GROUP BY, or COUNT(DISTINCT person) to count persons."),
     "joins": ("JOIN", "a question is about one dataset", "Ask one question for each dataset."),
     "laterals": ("LATERAL", "a question is about one dataset", "Ask one question for each dataset."),
-    "having": ("HAVING", "cells cannot be chosen by their figures", "Leave it out and filter the table that comes back."),
-    "qualify": ("QUALIFY", "cells cannot be chosen by their figures", "Leave it out and filter the table that comes back."),
+    "qualify": ("QUALIFY", "rows are chosen by HAVING", "Write HAVING, or ORDER BY and LIMIT."),
     "windows": ("WINDOW", "windows look at single rows", "Leave it out; group with GROUP BY."),
-    "order": ("ORDER BY", "the table comes in the order of the public lists", "Leave it out and sort the table that comes back."),
-    "limit": ("LIMIT", "the table has every cell", "Leave it out and cut the table that comes back."),
-    "offset": ("OFFSET", "the table has every cell", "Leave it out and cut the table that comes back."),
+    "offset": ("OFFSET", "a table begins with its first row", "Leave it out and cut the table that comes back."),
     "sample": ("SAMPLE", "samples are not taken", "Leave it out."),
     "into": ("INTO", "a question stores nothing", "Leave it out."),
     "pivots": ("PIVOT", "the table is not turned here", "Write GROUP BY."),
@@ -183,13 +271,11 @@ CLAUSES: dict[str, tuple[str, str, str]] = {
 
 # Functions by their name in the text: why not, and the name of the form to use instead ("" if there is none).
 FUNCTIONS: dict[str, tuple[str, str]] = {
-    "MEDIAN": ("a national median is never a median of medians", "histogram"),
-    "QUANTILE": ("quantiles come from bins", "histogram"),
-    "QUANTILE_CONT": ("quantiles come from bins", "histogram"),
-    "QUANTILE_DISC": ("quantiles come from bins", "histogram"),
-    "PERCENTILE_CONT": ("quantiles come from bins", "histogram"),
-    "PERCENTILE_DISC": ("quantiles come from bins", "histogram"),
-    "APPROX_QUANTILE": ("quantiles come from bins", "histogram"),
+    "QUANTILE_CONT": ("quantiles come from bins", "quantile"),
+    "PERCENTILE_CONT": ("quantiles come from bins", "quantile"),
+    "PERCENTILE_DISC": ("quantiles come from bins", "quantile"),
+    "APPROX_QUANTILE": ("quantiles come from bins", "quantile"),
+    "MAD": ("quantiles come from bins", "quantile"),
     "MODE": ("the most frequent value comes from a histogram", "histogram"),
     "MIN": ("a smallest value is one person's value", "histogram"),
     "MAX": ("a largest value is one person's value", "histogram"),
@@ -212,12 +298,15 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "ROUND": ("rounding is presentation", "bin"),
     "FLOOR": ("values are grouped by public edges", "bin"),
     "WIDTH_BUCKET": ("values are grouped by public edges", "bin"),
-    "CORR": ("correlations are not offered yet", "mean"),
+    "COVAR_POP": ("it comes with the slope", "slope"),
+    "COVAR_SAMP": ("it comes with the slope", "slope"),
+    "REGR_R2": ("it is the square of the correlation", "correlation"),
+    "REGR_COUNT": ("it is a count of rows", "rows_if"),
 }
 
 # Kinds of expression as sqlglot names them: the same for what is no function. Without a form, the one that fits the place is named.
 NODES: dict[str, tuple[str, str]] = {
-    "Case": ("CASE is not offered", "filter"),
+    "Case": ("CASE makes keys, not figures", "filter"),
     "Cast": ("nothing is cast: columns have the types of the schema", ""),
     "TryCast": ("nothing is cast: columns have the types of the schema", ""),
     "Like": ("texts are compared by code only", "code"),
@@ -232,15 +321,15 @@ NODES: dict[str, tuple[str, str]] = {
     "Select": ("a question is one SELECT from one dataset", "statement"),
     "Any": ("ANY is not offered", "in"),
     "All": ("ALL is not offered", "in"),
-    "WithinGroup": ("quantiles come from bins", "histogram"),
-    "Window": ("OVER looks at single rows", "statement"),
+    "WithinGroup": ("quantiles come from bins", "quantile"),
+    "Window": ("OVER looks at single rows", "proportion"),
     "Star": ("rows never leave a university", "statement"),
     "Placeholder": ("there are no parameters here", "compare"),
     "Parameter": ("there are no parameters here", "compare"),
     "Tuple": ("values are compared one by one", "logic"),
-    "Rollup": ("each key is named once", "key"),
-    "Cube": ("each key is named once", "key"),
-    "GroupingSets": ("each key is named once", "key"),
+    "Rollup": ("it stands in GROUP BY", "sets"),
+    "Cube": ("it stands in GROUP BY", "sets"),
+    "GroupingSets": ("it stands in GROUP BY", "sets"),
     "Xor": ("XOR is not offered", "logic"),
     "Interval": ("there are no dates in the schema", "compare"),
 }

@@ -41,6 +41,9 @@ class Statement:
     items: tuple[exp.Expr, ...]
     where: exp.Expr | None
     group: tuple[exp.Expr, ...]
+    having: exp.Expr | None = None
+    order: tuple[exp.Expr, ...] = ()
+    limit: exp.Expr | None = None
 
 
 def parse_statement(text: str) -> Statement:
@@ -60,14 +63,16 @@ def parse_statement(text: str) -> Statement:
             if isinstance(node, exp.Expr) and not written:  # a comma joins too
                 raise source.refuse(node, f"{word} is not offered: {why}", then)
             raise source.refuse_word(word, f"{word} is not offered: {why}", then)
-    source.only(select, "expressions", "from_", "where", "group")
+    source.only(select, "expressions", "from_", "where", "group", "having", "order", "limit")
     if select.args.get("from_") is None:
         raise source.refuse_word("SELECT", "the statement names no dataset", remedy("statement"))
     if not select.expressions:
         raise source.refuse_word("SELECT", "the statement asks for nothing", remedy("statement"))
     table, names = _table(select.args["from_"], source)
     where = select.args.get("where")
-    group = select.args.get("group")
+    group, having, order = (select.args.get(part) for part in ("group", "having", "order"))
+    if order is not None:
+        source.only(order, "expressions")
     if group is not None and (not group.expressions or any(value for name, value in group.args.items() if name != "expressions")):
         raise source.refuse_word("GROUP", "GROUP BY takes keys by name here", remedy("key"))
     return Statement(
@@ -77,6 +82,9 @@ def parse_statement(text: str) -> Statement:
         items=tuple(select.expressions),
         where=where.this if where is not None else None,
         group=tuple(group.expressions) if group is not None else (),
+        having=having.this if having is not None else None,
+        order=tuple(order.expressions) if order is not None else (),
+        limit=select.args.get("limit"),
     )
 
 

@@ -103,7 +103,7 @@ def _condition(node: exp.Expr, scope: Scope) -> Predicate:
     if is_literal(node):
         raise scope.source.refuse(node, "a condition is about a column", "Leave it out, or compare a column with it.")
     if isinstance(node, exp.Case):
-        raise scope.source.refuse(node, "CASE is not offered", remedy("logic"))
+        raise scope.source.refuse(node, "CASE makes keys, not conditions", remedy("logic"))
     raise scope.source.refuse_form(node, "condition", "logic")
 
 

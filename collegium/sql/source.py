@@ -127,6 +127,8 @@ class Source:
                 break
             open_now += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
             end = max(end, token.end + 1)
+        if leading == "CASE":
+            end = next((token.end + 1 for token in self.tokens if token.start >= end and token.token_type == TokenType.END), end)
         return start, end
 
     def _bare_leaf(self, node: exp.Expr) -> Token | None:

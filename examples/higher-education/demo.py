@@ -6,6 +6,7 @@ python examples/higher-education/demo.py [--stay]
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -111,7 +112,12 @@ def question(federation: Federation, title: str, sql: str, epsilon: str) -> None
     console.print()
 
 
+def _stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stopped)  # like Ctrl-C: no process is left behind
     try:
         main()
     except KeyboardInterrupt:

@@ -118,6 +118,13 @@ def truth(predicate: Predicate, values: Values) -> bool | None:
     return low and (predicate.max is None or value <= predicate.max)
 
 
+def place_of(axis: Axis, values: Values) -> int:
+    """The position of a row on a group axis: the first case that is true, else as `place`."""
+    if axis.cases is None:
+        return place(axis, values[axis.column])
+    return next((number for number, case in enumerate(axis.cases) if truth(case, values) is True), len(axis.cases))
+
+
 def place(axis: Axis, value: Any) -> int:
     """The position on an axis, by its labels or its edges."""
     unknown = len(axis.labels) - 1
@@ -143,7 +150,7 @@ def referee(layout: Layout, rows: list[Row], digest: Digest = digest_of_person) 
             if name == person and (question.filter is None or truth(question.filter, values) is True):
                 cell = 0
                 for axis in layout.axes:
-                    cell = cell * len(axis.labels) + place(axis, values[axis.column])
+                    cell = cell * len(axis.labels) + place_of(axis, values)
                 cells.setdefault(cell, []).append(values)
         by_order = sorted(cells, key=lambda cell: order(groups_key, person_digest, cell, cell))
         for cell in by_order[: question.bounds.max_groups]:
@@ -153,8 +160,19 @@ def referee(layout: Layout, rows: list[Row], digest: Digest = digest_of_person) 
                 return order(rows_key, row, 0, row % 2**31)
 
             for part in layout.parts:
-                _add(result, part.component, part, cell, sorted(cells[cell], key=row_order), question.bounds.max_rows)
+                shown = cell_in_margin(layout, part.component, cell)
+                _add(result, part.component, part, shown, sorted(cells[cell], key=row_order), question.bounds.max_rows)
     return result
+
+
+def cell_in_margin(layout: Layout, component: Component, cell: int) -> int:
+    """The cell's number among those of the component: by its labels, of the keys that are kept."""
+    labels = dict(zip((axis.column for axis in layout.axes), layout.cell_labels(cell), strict=True))
+    found = 0
+    for axis in layout.axes:
+        if component.margin is None or axis.column in component.margin:
+            found = found * len(axis.labels) + axis.labels.index(labels[axis.column])
+    return found
 
 
 def _add(result: list[int], component: Component, part: Any, cell: int, rows: list[Values], most: int) -> None:
@@ -165,6 +183,14 @@ def _add(result: list[int], component: Component, part: Any, cell: int, rows: li
         result[part.start + cell] += bool(rows)
     elif kind == "rows":
         result[part.start + cell] += len(rows[:most])
+    elif kind == "product":
+        pairs = [(values[component.column or ""], values[component.other or ""]) for values in rows]
+        middles = [
+            (column.min_steps + column.max_steps) // 2
+            for column in (DATASET.columns[n or ""] for n in (component.column, component.other))
+        ]
+        complete = [pair for pair in pairs if None not in pair]
+        result[part.start + cell] += sum((x - middles[0]) * (y - middles[1]) for x, y in complete[:most])
     elif kind == "bins":
         for values in rows[:most]:
             result[part.start + cell * len(part.bins.labels) + place(part.bins, values[component.column])] += 1
@@ -266,7 +292,7 @@ RHO = st.integers(1, 10**9)
 
 @st.composite
 def components(draw: st.DrawFn) -> Component:
-    kind = draw(st.sampled_from(["people", "rows", "sum", "count", "total", "squares", "bins"]))
+    kind = draw(st.sampled_from(["people", "rows", "sum", "count", "total", "squares", "product", "bins"]))
     filter = draw(st.one_of(st.none(), predicates(1)))
     shape: dict[str, Any] = {}
     if kind in ("count", "total") and draw(st.booleans()):
@@ -274,6 +300,8 @@ def components(draw: st.DrawFn) -> Component:
     elif kind == "bins":
         shape["column"] = draw(st.sampled_from(["sex", "home", "year", "gpa"]))
         shape["edges"] = draw(EDGES) if shape["column"] == "gpa" else None
+    elif kind == "product":
+        shape["column"], shape["other"] = sorted(draw(st.sets(st.sampled_from(["year", "gpa", "credits"]), min_size=2, max_size=2)))
     elif kind in ("sum", "count", "total", "squares"):
         shape["column"] = draw(st.sampled_from(["year", "gpa", "credits"]))
     if kind == "sum":
@@ -284,12 +312,23 @@ def components(draw: st.DrawFn) -> Component:
 
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
-    names = draw(st.lists(st.sampled_from(["sex", "home", "year", "gpa"]), unique=True, max_size=3))
+    names = draw(st.lists(st.sampled_from(["sex", "home", "year", "gpa", "case1"]), unique=True, max_size=3))
+    group = []
+    for name in names:
+        cases = tuple(draw(st.lists(predicates(1), min_size=1, max_size=3))) if name == "case1" else None
+        group.append(GroupKey(column=name, edges=draw(EDGES) if name == "gpa" else None, cases=cases))
+    parts = draw(st.lists(components(), min_size=1, max_size=4))
+    if names and draw(st.booleans()):  # some of them at a margin, and one at two
+        kept = [
+            tuple(name for name in names if name in some) for some in draw(st.lists(st.sets(st.sampled_from(names)), max_size=3))
+        ]
+        margins = [margin for margin in kept if len(margin) < len(names)]
+        parts += [parts[0].model_copy(update={"margin": margin}) for margin in margins]
     return Question(
         dataset="term",
         filter=draw(st.one_of(st.none(), predicates())),
-        group=tuple(GroupKey(column=name, edges=draw(EDGES) if name == "gpa" else None) for name in names),
-        components=tuple(draw(st.lists(components(), min_size=1, max_size=4))),
+        group=tuple(group),
+        components=tuple(parts),
         bounds=Bounds(max_groups=draw(st.integers(1, 4)), max_rows=draw(st.integers(1, 4))),
         schema=SCHEMA.id,
     )

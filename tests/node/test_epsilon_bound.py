@@ -51,6 +51,9 @@ COMPONENTS = [
     Component(kind="total", condition=In(column="sex", values=("1",)), rho=RHO),
     Component(kind="squares", column="gpa", rho=RHO),
     Component(kind="bins", column="sex", rho=RHO),
+    Component(kind="product", column="credits", other="gpa", rho=RHO),
+    Component(kind="rows", margin=(), rho=RHO),
+    Component(kind="total", column="gpa", margin=(), rho=RHO),
 ]
 
 
@@ -101,12 +104,15 @@ def too_small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(noise, "_charged", lambda part: Fraction(10**9))
 
 
-@pytest.mark.parametrize("component", COMPONENTS[::3], ids=lambda c: c.kind)
+QUICK = [*COMPONENTS[::3], COMPONENTS[-3]]  # among them the product, and a margin
+
+
+@pytest.mark.parametrize("component", QUICK, ids=lambda c: f"{c.kind}{'' if c.margin is None else '-margin'}")
 def test_the_bound_stays_below_what_is_stated(component: Component) -> None:
     assert 0 < lower_bound(component, 3000) <= EPSILON
 
 
-@pytest.mark.parametrize("component", COMPONENTS[::3], ids=lambda c: c.kind)
+@pytest.mark.parametrize("component", QUICK, ids=lambda c: f"{c.kind}{'' if c.margin is None else '-margin'}")
 def test_a_scale_three_times_too_small_is_caught(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
     too_small(monkeypatch)
     assert lower_bound(component, 3000) > EPSILON
@@ -114,7 +120,7 @@ def test_a_scale_three_times_too_small_is_caught(component: Component, monkeypat
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: f"{c.kind}-{'condition' if c.condition else c.column}")
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: f"{c.kind}-{'condition' if c.condition else c.column}-{c.margin}")
 def test_the_bound_with_many_releases(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = lower_bound(component, 60_000)
     assert EPSILON / 2 < honest <= EPSILON  # with so many it comes near, so a loss well above would show

@@ -23,6 +23,7 @@ from collegium_node import prepare as preparation
 from collegium_node.config import NodeConfig, parse_config
 from collegium_node.digest import NodeSecret, person_digests
 from collegium_node.engine import embedded, kernel, tally
+from collegium_node.engine.margins import full_detail
 from collegium_node.prepare import prepare
 from collegium_node.snapshot import PreparedDataset
 
@@ -144,6 +145,7 @@ PEOPLE = Component(kind="people", rho=1)
 SUM = Component(kind="sum", column="credits", clip=(0, 50), rho=1)
 TOTAL = Component(kind="total", column="gpa", rho=1)
 BINS = Component(kind="bins", column="home", rho=1)
+PRODUCT = Component(kind="product", column="credits", other="gpa", rho=1)
 
 
 def interpreted(patch: pytest.MonkeyPatch) -> None:
@@ -198,6 +200,9 @@ MUTANTS = [
     (every_cell, PEOPLE, {}),
     (every_row, TOTAL, {"rows": 1}),
     (every_row, BINS, {"rows": 1}),
+    (every_row, PRODUCT, {"rows": 1}),
+    (every_cell, PEOPLE.model_copy(update={"margin": ("sex",)}), {}),
+    (every_row, BINS.model_copy(update={"margin": ()}), {"rows": 1}),
     (cells_by_rank, PEOPLE, {"groups": 1}),
     (cells_by_rank, SUM, {"groups": 1}),
     (rows_by_position, TOTAL, {"rows": 1, "groups": 16}),
@@ -240,11 +245,39 @@ def test_the_bound_is_reached() -> None:
         Component(kind="squares", column="gpa", rho=1),
         TOTAL,
         BINS,
+        PRODUCT,
     ):
-        layout = layout_of(component, groups=3, rows=2)
-        (part,) = layout.parts
-        moved = tally(layout, prepared(hostile), schema=SCHEMA, secret=SECRET).open()
-        assert sum(int(v) ** 2 for v in moved) == part.sensitivity_squared, component.kind
+        for margin in (None, ("sex",), ("year",), ()):
+            layout = layout_of(component.model_copy(update={"margin": margin}), groups=4, rows=2)
+            (part,) = layout.parts
+            moved = tally(layout, prepared(hostile), schema=SCHEMA, secret=SECRET).open()
+            squared = sum(int(v) ** 2 for v in moved)
+            assert squared <= part.sensitivity_squared, (component.kind, margin)
+            # Of the four cells two lie in one sex and two in one year, which is the worst only where so few are added up.
+            assert (squared == part.sensitivity_squared) == (margin in (None, ())), (component.kind, margin)
+
+
+def test_a_margin_with_the_sensitivity_of_its_cells_is_caught() -> None:
+    """The mistake that margins invite: a person in two cells of one margin cell moves it twice."""
+    layout = layout_of(PEOPLE.model_copy(update={"margin": ("sex",)}), groups=3)
+    assert violations(layout, CROWD, prepared) == []
+    naive = Layout(layout.question, layout.unit, layout.axes, tuple(replace(part, crowd=1) for part in layout.parts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "full_detail", lambda _: full_detail(layout))
+        assert violations(naive, CROWD, prepared)
+
+
+def test_margins_of_one_table_add_up_exactly() -> None:
+    margins = (None, ("sex",), ("year",), ())
+    for component in (PEOPLE, SUM, TOTAL, PRODUCT, BINS):
+        layout = layout_of(*(component.model_copy(update={"margin": margin}) for margin in margins), groups=3)
+        found = tally(layout, prepared(CROWD), schema=SCHEMA, secret=SECRET).open()
+        cells, by_sex, by_year, total = (found[part.start : part.stop] for part in layout.parts)
+        table = cells.reshape(4, 5, -1)
+        assert table.sum(axis=1).ravel().tolist() == by_sex.tolist()
+        assert table.sum(axis=0).ravel().tolist() == by_year.tolist()
+        assert table.sum(axis=(0, 1)).tolist() == total.tolist()
+        assert np.abs(total).sum() > 0
 
 
 def test_the_raw_file_gives_the_referees_integers(tmp_path: Path) -> None:

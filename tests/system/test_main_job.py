@@ -178,9 +178,7 @@ def test_a_killed_node_is_missing_and_joins_late_without_a_second_charge(federat
         federation.run("collegium", "result", tree["request"], "--json", "--home", federation.researcher_home(RESEARCHER))
     )
     assert again["tables"][0]["rows"] == late["tables"][0]["rows"]
-    assert after == json.loads(
-        federation.run("collegium-node", "budget", "--json", "--home", federation.node_home("spring-city"))
-    )
+    assert after == json.loads(federation.run("collegium-node", "budget", "--json", "--home", federation.node_home("spring-city")))
 
 
 def test_the_coordinator_may_be_killed_and_nothing_is_lost(federation: Federation) -> None:

@@ -20,6 +20,7 @@ from collegium_node.choice import Int64s, QuestionKeys, question_keys
 from collegium_node.engine.columns import Rows
 from collegium_node.engine.exact import ExactTally
 from collegium_node.engine.kernel import count_chunk
+from collegium_node.engine.margins import fold, full_detail
 from collegium_node.engine.plan import Plan, compile_plan
 from collegium_node.engine.warm import warm_up
 
@@ -47,15 +48,16 @@ def tally(layout: Layout, data: PreparedDataset, *, schema: Schema, secret: byte
     if data.persons >= 2**31:
         raise Failed("the dataset has more persons than the tally has head room for", place=data.name)
     warm_up()
-    plan = compile_plan(layout, schema)
+    full = full_detail(layout)
+    plan = compile_plan(full, schema)
     keys = question_keys(secret, layout.question.digest)
     runs = deque(_runs(data.offsets, CHUNK))
     workers = max(1, min(threads, len(runs)))
     if workers == 1:
-        return ExactTally(_drain(runs, plan, data, schema, keys))
+        return ExactTally(fold(layout, full, _drain(runs, plan, data, schema, keys)))
     with ThreadPoolExecutor(workers, thread_name_prefix="tally") as pool:
         parts = [pool.submit(_drain, runs, plan, data, schema, keys) for _ in range(workers)]
-        return ExactTally(np.sum([part.result() for part in parts], axis=0, dtype=np.int64))
+        return ExactTally(fold(layout, full, np.sum([part.result() for part in parts], axis=0, dtype=np.int64)))
 
 
 def _runs(offsets: Int64s, chunk: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from collegium_node.engine.predicate import Booleans, fails, holds
 
 __all__ = ["Plan", "compile_plan"]
 
-Operand = str | Axis  # a number's column, or the bins of one
+Operand = str | Axis | tuple[str, str]  # a number's column, the bins of one, or two columns whose centred values are multiplied
 KINDS = {
     "people": kernel.PEOPLE,
     "rows": kernel.ROWS,
@@ -24,6 +24,7 @@ KINDS = {
     "count": kernel.COUNT,
     "total": kernel.TOTAL,
     "squares": kernel.SQUARES,
+    "product": kernel.TOTAL,  # of the products, which are operands by then
     "bins": kernel.BINS,
 }
 
@@ -42,7 +43,7 @@ class Plan:
         cells = np.zeros(len(rows), dtype=np.int32)
         for axis in self.layout.axes:
             cells *= np.int32(axis.size)
-            np.add(cells, rows.index(axis), out=cells, casting="unsafe")  # an index is below 2^20
+            np.add(cells, _index(axis, rows), out=cells, casting="unsafe")  # an index is below 2^20
         if self.layout.question.filter is not None:
             cells[~holds(self.layout.question.filter, rows)] = -1
         return cells
@@ -62,6 +63,8 @@ class Plan:
                 values[number] = rows.numbers(operand)
             elif isinstance(operand, Axis):
                 values[number] = rows.index(operand)
+            elif isinstance(operand, tuple):
+                values[number] = _product(operand, rows)
             else:
                 values[number] = NULL
                 values[number, holds(operand, rows)] = 1
@@ -78,6 +81,9 @@ def compile_plan(layout: Layout, schema: Schema) -> Plan:
     for line, part in zip(table, layout.parts, strict=True):
         component = part.component
         operand: Operand | Predicate | None = part.bins or component.condition or component.column
+        if component.other is not None:
+            assert component.column is not None
+            operand = component.column, component.other
         line[kernel.KIND] = KINDS[component.kind]
         line[kernel.FILTER] = -1 if component.filter is None else filters.setdefault(component.filter, len(filters))
         line[kernel.OPERAND] = -1 if operand is None else operands.setdefault(operand, len(operands))
@@ -89,11 +95,37 @@ def compile_plan(layout: Layout, schema: Schema) -> Plan:
     return Plan(layout, tuple(filters), tuple(operands), table)
 
 
+def _index(axis: Axis, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.integer]]:
+    """The cell of each row on one axis of the group cells."""
+    if axis.cases is None:
+        return rows.index(axis)
+    found = np.full(len(rows), axis.size - 1, dtype=np.int64)
+    for number in reversed(range(len(axis.cases))):  # the first condition that is true has the last word
+        found[holds(axis.cases[number], rows)] = number
+    return found
+
+
+def _product(names: tuple[str, str], rows: Rows) -> Int64s:
+    """The product of two centred numbers, each clamped to its bounds; `NULL` where one is null."""
+    factors = []
+    known = np.ones(len(rows), dtype=np.bool_)
+    for name in names:
+        column, values = rows.dataset.columns[name], rows.numbers(name)
+        known &= values != NULL
+        factors.append(np.clip(values, column.min_steps, column.max_steps) - column.centre)
+    return np.where(known, factors[0] * factors[1], NULL)
+
+
 def _limits(part: Part, dataset: Dataset) -> tuple[int, int]:
     """Between what the kernel clamps: a person's sum, or one value after the centre is taken off."""
     component = part.component
     if component.clip is not None:
         return component.clip
+    if component.kind == "product":
+        assert component.column is not None
+        assert component.other is not None
+        most = dataset.columns[component.column].half_range * dataset.columns[component.other].half_range
+        return -most, most
     if component.kind not in ("total", "squares"):
         return 0, 0
     if component.condition is not None:

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collegium.layout import Layout, compile_layout
-from collegium.question import And, Component, In, Not, Or, Predicate, Range, Unknown
+from collegium.layout import Axis, Layout, compile_layout
+from collegium.question import And, Component, GroupKey, In, Not, Or, Predicate, Range, Unknown
 from collegium.schema import Schema, parse_schema
 from collegium.sql import Compiled, compile_sql
 from collegium.view import GroupColumn
@@ -142,7 +142,7 @@ def figures(compiled: Compiled, table: list[Row]) -> dict[tuple[Any, ...], list[
     for row in table:
         if question.filter is None or truth(question.filter, row) is True:
             axes = zip(question.group, layout.axes, strict=True)
-            cells[tuple(bin_of(stored(key.column, row), key.edges, axis.labels, axis.first) for key, axis in axes)].append(row)
+            cells[tuple(cell_of(row, key, axis) for key, axis in axes)].append(row)
     if not question.group and not cells:
         cells[()] = []
     shown = [key.column for key in question.group]
@@ -150,7 +150,8 @@ def figures(compiled: Compiled, table: list[Row]) -> dict[tuple[Any, ...], list[
     result: dict[tuple[Any, ...], list[Any]] = {}
     for cell, rows in cells.items():
         tallies = [tally(component, layout, index, rows) for index, component in enumerate(question.components)]
-        label = tuple(None if cell[key] == layout.axes[key].size - 1 else layout.axes[key].labels[cell[key]] for key in keys)
+        names = {at: column.labels for at, column in zip(keys, view.columns, strict=False) if isinstance(column, GroupColumn)}
+        label = tuple(shown_label(cell[key], layout.axes[key], names[key]) for key in keys)
         assert label not in result
         result[label] = [
             figure(measure.kind, measure.column, [tallies[part] for part in measure.parts]) for measure in view.measures
@@ -158,9 +159,22 @@ def figures(compiled: Compiled, table: list[Row]) -> dict[tuple[Any, ...], list[
     return result
 
 
+def cell_of(row: Row, key: GroupKey, axis: Axis) -> int:
+    if key.cases is None:
+        return bin_of(stored(key.column, row), key.edges, axis.labels, axis.first)
+    return next((at for at, case in enumerate(key.cases) if truth(case, row) is True), len(key.cases))
+
+
+def shown_label(cell: int, axis: Axis, names: tuple[str, ...] | None) -> str | None:
+    label = (names or axis.labels)[cell]
+    return None if label == "unknown" else label
+
+
 def figure(kind: str, column: str | None, parts: list[Any]) -> Any:
     if kind in ("value", "histogram"):
         return parts[0]
+    if kind == "difference":
+        return parts[0] - parts[1]
     if kind == "ratio":
         return Fraction(parts[0], parts[1]) if parts[1] else None
     if not parts[0]:
@@ -179,6 +193,7 @@ def figure(kind: str, column: str | None, parts: list[Any]) -> Any:
 # Statements, as pairs: the text for us and the text for DuckDB.
 
 LETTERS = ("a", "b", "c")
+LABELS = ("first", "second", "third")
 
 
 def number_texts(name: str) -> st.SearchStrategy[str]:
@@ -239,7 +254,11 @@ def measures(draw: st.DrawFn, number: int) -> tuple[str, str]:
     narrowed = f" FILTER (WHERE {draw(CONDITIONS)})" if draw(st.booleans()) else ""
     column = draw(st.sampled_from(NUMBERS))
     condition = draw(CONDITIONS)
-    how = draw(st.integers(0, 9))
+    how = draw(st.integers(0, 10))
+    if how == 10:
+        other = f" FILTER (WHERE ({condition}) AND n <> 3)"
+        text = f"COUNT(*){narrowed} - COUNT(DISTINCT pid){other}"
+        return f"{text} AS m{number}", f"{text} AS m{number}"
     if how < 6:
         text = [
             f"COUNT(*){narrowed}",
@@ -281,13 +300,15 @@ def written_bin(column: str, edges: list[str]) -> str:
 @st.composite
 def statements(draw: st.DrawFn) -> tuple[str, str, list[str] | None]:
     """Our text, DuckDB's text, and the edges of the bin key if there is one."""
-    keys = draw(st.lists(st.sampled_from(["k", "f", "n", "bin"]), max_size=2, unique=True))
+    keys = draw(st.lists(st.sampled_from(["k", "f", "n", "bin", "case"]), max_size=2, unique=True))
+    whens = " ".join(f"WHEN {draw(CONDITIONS)} THEN '{label}'" for label in LABELS[: draw(st.integers(1, 3))])
+    case = f"CASE {whens}{draw(st.sampled_from(['', ' ELSE NULL', ' ELSE REST']))} END".replace("REST", "'rest'")
     edges = sorted(draw(st.lists(st.sampled_from(ON_STEP["h"]), min_size=2, max_size=4, unique=True)), key=Decimal)
     binned = f"bin(h, {', '.join(edges)})"
     items = [draw(measures(number)) for number in range(draw(st.integers(1, 3)))]
     where = f" WHERE {draw(CONDITIONS)}" if draw(st.booleans()) else ""
-    ours = [binned if key == "bin" else key for key in keys]
-    theirs = [written_bin("h", edges) if key == "bin" else key for key in keys]
+    ours = [{"bin": binned, "case": case}.get(key, key) for key in keys]
+    theirs = [{"bin": written_bin("h", edges), "case": case}.get(key, key) for key in keys]
     group = f" GROUP BY {', '.join(str(number + 1) for number in range(len(keys)))}" if keys else ""
     return (
         f"SELECT {', '.join([*ours, *(item[0] for item in items)])} FROM t{where}{group}",

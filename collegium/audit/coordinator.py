@@ -1,0 +1,268 @@
+"""The coordinator's log, entry by entry: A4 and A7 (what its indicators add), A8 (what nodes answered, against their logs).
+
+What a node signed is judged in the node's own log where that is here; where it is not, the copy in this log is judged, and names
+the node that signed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from collegium.audit.asked import Asked
+from collegium.audit.case import Case, Log
+from collegium.audit.exhibits import entry_files
+from collegium.audit.facts import IndicatorFact, ReleaseFact, WithdrawalFact
+from collegium.audit.frame import Frame
+from collegium.audit.heads import Heads
+from collegium.audit.sums import Sum, Used, open_accounts
+from collegium.audit.verdict import Exhibit
+from collegium.errors import CollegiumError
+from collegium.log.folder import MISSING
+
+__all__ = ["CoordinatorReplay", "Held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A release that the coordinator's log holds, at entry `index`."""
+
+    index: int
+    node: str
+    request: str
+    number: int
+    question: str
+    scales: tuple[str, ...]
+    payload: str
+
+
+@dataclass
+class CoordinatorReplay:
+    """What the coordinator's log says, replayed. `sums` are indicators whose tables are to be computed again."""
+
+    case: Case
+    log: Log
+    heads: Heads
+    sums: list[Sum] = field(default_factory=list)
+    releases: dict[str, Held] = field(default_factory=dict)  # by statement id
+    withdrawn: dict[str, int] = field(default_factory=dict)  # by id of the release: entry of the withdrawal
+    indicators: dict[tuple[str, int], list[tuple[int, IndicatorFact]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.frame = Frame(self.case, self.log, self.heads)
+        self.asked = Asked(self.frame)
+        self._first: dict[tuple[str, str, int], tuple[int, str]] = {}  # release of a node for a question of a request
+        self._reuses: dict[tuple[str, str, int, str], int] = {}  # node, request, number, release: entry of the reuse
+
+    def see(self, index: int, raw: tuple[Any, ...]) -> None:
+        fact = self.frame.see(index, raw)
+        if fact is None:
+            return
+        kind = fact.kind
+        if kind == "request":
+            self.asked.request(index, fact)
+        elif kind == "indicator":
+            self._indicator(index, fact)
+        elif kind != "peer":
+            self._answer(index, fact)
+
+    def close(self, heads: Heads) -> None:
+        self.frame.times.close(heads, self.frame.own)
+
+    def _answer(self, index: int, fact: Any) -> None:
+        """A decision, release or withdrawal that a node signed."""
+        node = self.case.name(fact.origin)
+        judged_there = self._logged(index, fact, node)
+        if fact.at >= self.frame.embedded(fact.origin):
+            text = "answers of nodes stand before a checkpoint that holds them: the order of the two logs is not proven there"
+            self.frame.warn("A9", "order", text, missing=True)
+        if fact.kind == "withdrawal":
+            self._withdrawal(index, fact, node)
+            return
+        question = self.asked.question(index, fact, node)
+        if question is None:
+            return
+        if fact.kind == "decision":
+            if not judged_there:
+                self.asked.price(index, fact, question, node)
+            if fact.verdict == "reuse":
+                self._reuses.setdefault((node, fact.request, fact.number, str(fact.original_id)), index)
+            return
+        if not judged_there:
+            self.asked.shape(index, fact, question, node)
+        self._release(index, fact, node)
+
+    def _logged(self, index: int, fact: Any, node: str) -> bool:
+        """A8: the node's log holds, where the statement says, this very statement. Whether the node's own log was judged for it."""
+        mine = self.case.logs.get(node)
+        self.case.findings.meter("A8", node)[0] += 1
+        if mine is None:
+            return False
+        if fact.at >= mine.size and self.case.keys[fact.key].log == mine.key.raw:
+            text = f"the coordinator holds a {fact.kind} of {node} for index {fact.at}; the copy of that log ends at {mine.size}"
+            self.case.findings.warn("A8", node, "short", text, missing=True)
+            return False
+        if mine.ids[32 * fact.at : 32 * fact.at + 32] == bytes.fromhex(fact.id):
+            return True
+        if self.case.keys[fact.key].log != mine.key.raw:
+            text = f"the coordinator holds answers of a log that {node} had before this one and that is not here"
+            self.case.findings.warn("A8", node, "former", text, missing=True)
+            return False
+        text = (
+            f"{node} signed a {fact.kind} as entry {fact.at} of its log (entry {index} of the coordinator's log holds it), and "
+            f"its log holds another entry there"
+        )
+        at = fact.at
+        self.case.findings.fail(
+            "A8", node, "not-logged", text, party=node,
+            exhibits=lambda: [*entry_files(self.log, index), *entry_files(mine, at)],
+        )  # fmt: skip
+        return False
+
+    def _release(self, index: int, fact: ReleaseFact, node: str) -> None:
+        """A4: a node has one release for a question of a request."""
+        self.case.findings.meter("A4", node)[0] += 1
+        before = self._first.setdefault((node, fact.request, fact.number), (index, fact.id))
+        if before[1] != fact.id:
+            text = f"{node} signed two releases for one question of a request (entries {before[0]} and {index} here)"
+            self.case.findings.fail(
+                "A4", node, "two-releases", text, party=node, exhibits=lambda: entry_files(self.log, before[0], index)
+            )
+        scales = tuple(scale for _, scale in fact.parts)
+        self.releases[fact.id] = Held(index, node, fact.request, fact.number, fact.question, scales, fact.payload)
+
+    def _withdrawal(self, index: int, fact: WithdrawalFact, node: str) -> None:
+        held = self.releases.get(fact.release_id)
+        if held is not None and held.node == node:
+            self.withdrawn.setdefault(fact.release_id, index)
+
+    def _indicator(self, index: int, fact: IndicatorFact) -> None:
+        """A7 and A4: one indicator, up to what must be computed from payloads.
+
+        1. It is on a question of a request that stands before it, and the next revision of it. 2. Its accounts, read from beside
+        the log, name every node asked once. 3. Every release used stands before it, is of this question, and of this request or
+        reused for it. 4. Its coverage is what accounts and registry say. 5. The table is left to `sums`.
+        """
+        name = self.log.name
+        self.case.findings.ran("A7", name)
+        # (1)
+        if self.asked.question(index, fact, name) is None:
+            return
+        revisions = self.indicators.setdefault((fact.request, fact.number), [])
+        if fact.revision != len(revisions):
+            before = [at for at, other in revisions if other.revision == fact.revision]
+            text = (
+                f"the coordinator signed revision {fact.revision} of an indicator (entry {index}) where {len(revisions)} came next"
+            )
+            self.frame.fail("A7", "revision", text, *before, index)
+        revisions.append((index, fact))
+        # (2)
+        try:
+            blob = self.log.folder.blob(fact.accounts)
+        except CollegiumError as error:
+            why = "is missing" if error.reason == MISSING else "is not the one signed"
+            self.frame.warn(
+                "A7", "accounts", f"the accounts of the indicator at entry {index} {why}: its sum is not checked", missing=True
+            )
+            return
+        request = self.case.requests[fact.request]
+        audience = self.case.audience(request)
+        accounts = open_accounts(blob, fact)
+        exhibits = [Exhibit(f"{fact.accounts}.blob", blob, "the accounts that the indicator names by SHA-256")]
+        if accounts is None:
+            self._wrong(
+                index,
+                "accounts",
+                f"the accounts of the indicator at entry {index} are not of the form signed, or not its coverage",
+                exhibits,
+            )
+            return
+        listed = sorted([each.node for each in accounts.releases] + [each.node for each in accounts.missing])
+        if listed != sorted(audience):
+            lost = sorted(set(audience) - set(listed)) + sorted(set(listed) - set(audience))
+            text = f"the indicator at entry {index} does not account once for every node asked: {', '.join(lost[:5])}"
+            self._wrong(index, "audience", text, exhibits, self.asked.at[fact.request])
+            return
+        # (3)
+        used = [self._used(index, fact, each.node, each.sha256, exhibits) for each in accounts.releases]
+        for each in accounts.missing:
+            self._left_out(index, fact, each.node, each.reason)
+        # (4)
+        enrolment = self._enrolments(index, fact, audience, exhibits)
+        if enrolment is None:
+            return
+        known, names = [pair for pair in enrolment if pair[0]], {each.node for each in accounts.releases}
+        total = sum(count for count, _ in known) if known else None
+        reached = sum(count for count, node in known if node in names) if known else None
+        if (fact.enrolment_asked, fact.enrolment) != (total, reached):
+            self._wrong(index, "coverage", f"the indicator at entry {index} states another enrolment than the registry", exhibits)
+        # (5)
+        if None in used:
+            return
+        reasons = {each.node: each.reason for each in accounts.missing}
+        self.sums.append(
+            Sum(
+                index=index, request=self.asked.at[fact.request], number=fact.number, table=fact.table, size=fact.size,
+                asked=tuple((node, reasons.get(node, "no-answer")) for node in audience),
+                used=tuple(each for each in used if each is not None),
+            )
+        )  # fmt: skip
+
+    def _enrolments(
+        self, index: int, fact: IndicatorFact, audience: Sequence[str], exhibits: Sequence[Exhibit]
+    ) -> list[tuple[int, str]] | None:
+        """(persons, node) of every node asked, as the registry that the indicator names has it; None when it cannot be told."""
+        registry = self.case.registry
+        if registry is None or fact.size > registry.size:
+            text = (
+                f"the indicator at entry {index} rests on a registry of {fact.size} entries, which is not here: it is not checked"
+            )
+            self.frame.warn("A7", "registry", text, missing=True)
+            return None
+        try:
+            return [(registry.as_of(node, fact.size).enrolment, node) for node in audience]
+        except CollegiumError as error:
+            text = f"the indicator at entry {index} accounts for a node that the registry it names does not hold: {error.text}"
+            self._wrong(index, "stranger", text, exhibits, self.asked.at[fact.request])
+            return None
+
+    def _used(self, index: int, fact: IndicatorFact, node: str, release: str, exhibits: Sequence[Exhibit]) -> Used | None:
+        """A release that the accounts name, as the log holds it."""
+        self.case.findings.ran("A4", self.log.name)
+        held = self.releases.get(release)
+        if held is None or held.node != node:
+            text = f"the indicator at entry {index} adds a release of {node} that stands nowhere before it in the coordinator's log"
+            self._wrong(index, "unheld", text, exhibits)
+            return None
+        if held.question != fact.question:
+            self._wrong(
+                index,
+                "question",
+                f"the indicator at entry {index} adds a release of {node} on another question",
+                exhibits,
+                held.index,
+            )
+            return None
+        own = (held.request, held.number) == (fact.request, fact.number)
+        if not own and (node, fact.request, fact.number, release) not in self._reuses:
+            text = (
+                f"the indicator at entry {index} adds the release of {node} (entry {held.index}) given for another request; "
+                f"no reuse signed by {node} stands before it"
+            )
+            self.frame.fail("A4", "replayed", text, held.index, index, more=lambda: exhibits)
+            return None
+        if release in self.withdrawn:
+            text = f"the indicator at entry {index} adds a release of {node} that was withdrawn at entry {self.withdrawn[release]}"
+            self.frame.warn("A7", "withdrawn", text)
+        return Used(node, held.index, held.scales, held.payload)
+
+    def _left_out(self, index: int, fact: IndicatorFact, node: str, reason: str) -> None:
+        """A release that came while the sum was made may be left out; a newer revision takes it in."""
+        held = self._first.get((node, fact.request, fact.number))
+        if held is not None and held[1] not in self.withdrawn:
+            text = f"the indicator at entry {index} leaves out {node} ({reason}), whose release stands before it at entry {held[0]}"
+            self.frame.warn("A7", "left-out", text)
+
+    def _wrong(self, index: int, rule: str, text: str, exhibits: Sequence[Exhibit], *others: int) -> None:
+        self.frame.fail("A7", rule, text, *others, index, more=lambda: exhibits)

@@ -1,0 +1,204 @@
+"""A2, A5, A9, A15: what every entry of a log must be, whatever it says.
+
+A `Frame` goes through one log in order. It knows, at each entry, the newest registry that the log's owner had embedded or named in
+a statement of its own: an admission that counts against its maker. By that registry the keys of whoever signed the entry are
+judged, never by a size or a time that the signer states.
+"""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from collegium.audit.case import GRACE, Case, Log
+from collegium.audit.exhibits import entry_files
+from collegium.audit.facts import PROBLEMS, typed
+from collegium.audit.heads import Heads, Seen
+from collegium.audit.times import Times
+from collegium.audit.verdict import Exhibit
+from collegium.statements import Peer
+
+__all__ = ["ALLOWED", "Frame"]
+
+ALLOWED = {
+    "node": frozenset({"request", "decision", "release", "withdrawal", "policy", "peer"}),
+    "coordinator": frozenset({"request", "decision", "release", "withdrawal", "indicator", "peer"}),
+}
+"""Kinds of entries by the role of the log's owner."""
+
+AUTHORS = {
+    "request": "researcher", "decision": "node", "release": "node", "withdrawal": "node", "policy": "node",
+    "indicator": "coordinator", "peer": None,
+}  # fmt: skip
+"""The role of a kind's author; None: the owner of the log that the statement names."""
+
+
+class Frame:
+    """One log's entries in order. `see` gives the typed fact of an entry that other checks may read, else None."""
+
+    def __init__(self, case: Case, log: Log, heads: Heads) -> None:
+        self.case = case
+        self.log = log
+        self.role = "coordinator" if log.name == "coordinator" else "node"
+        self.known = 0  # size of the newest registry embedded or named so far
+        self.times = Times(case, log)
+        self._heads = heads
+        self._registry = case.origin("registry")
+        self._raised: list[tuple[int, int, int]] = []  # (size, own time, entry) whenever `known` grew
+        self._peers: dict[str, tuple[int, int]] = {}  # by origin: largest size embedded, and where
+        self._meters = {check: case.findings.meter(check, log.name) for check in ("A2", "A5", "A15")}
+        self.own = array("q")  # stated times by index; -1 for others' entries
+
+    def fail(
+        self, check: str, rule: str, text: str, *indices: int, party: str = "",
+        more: Callable[[], Sequence[Exhibit]] = lambda: (),
+    ) -> None:  # fmt: skip
+        """A violation that entries of this log show; they and their proofs are the exhibits, with `more`."""
+        self.case.findings.fail(
+            check, self.log.name, rule, text, party=party or self.log.name,
+            exhibits=lambda: [*entry_files(self.log, *indices), *more()],
+        )  # fmt: skip
+
+    def warn(self, check: str, rule: str, text: str, *, missing: bool = False) -> None:
+        self.case.findings.warn(check, self.log.name, rule, text, missing=missing)
+
+    def see(self, index: int, raw: tuple[Any, ...]) -> Any:
+        """One entry.
+
+        1. It is a statement of a kind that belongs here, signed by its author. 2. The author's key was valid. 3. A statement of the
+        log's owner stands where it says, after no larger registry, and its time is possible. 4. A peer's checkpoint is compared.
+        """
+        # (1)
+        fact = self._formed(index, raw)
+        if fact is None:
+            self.log.ids += bytes(32)
+            self.own.append(-1)
+            return None
+        self.log.ids += bytes.fromhex(fact.id)
+        mine = fact.origin == self.log.origin
+        # (2)
+        self._valid(index, fact)
+        # (3)
+        if mine:
+            self._own(index, fact)
+        self.own.append(fact.time if mine else -1)
+        # (4)
+        if fact.kind == "peer":
+            self._peer(index, fact)
+        return fact
+
+    def embedded(self, origin: str) -> int:
+        """The largest size of that log that stands in this one so far; 0 when none."""
+        return self._peers.get(origin, (0, -1))[0]
+
+    def _formed(self, index: int, raw: tuple[Any, ...]) -> Any:
+        kind, key, problem = raw[:3]
+        self._meters["A15"][0] += 1
+        if problem:
+            self._problem(index, kind, problem)
+            return None
+        if kind not in ALLOWED[self.role]:
+            self.fail("A15", "place", f"{self._at(index)} is a {kind}, which has no place in the log of a {self.role}", index)
+            return None
+        fact, role = typed(raw), self.case.keys[key].role
+        own_only = (self.role == "node" and kind != "request") or kind in ("indicator", "peer")
+        if own_only and fact.origin != self.log.origin:
+            self.fail("A15", "origin", f"{self._at(index)} is a {kind} made for the log {fact.origin}", index)
+            return None
+        if role != (AUTHORS[kind] or self.role):
+            self.fail("A15", "author", f"{self._at(index)} is a {kind} signed by a {role}", index)
+            return None
+        return fact
+
+    def _at(self, index: int) -> str:
+        return f"entry {index} of {self.log.name}"
+
+    def _problem(self, index: int, kind: str, problem: str) -> None:
+        """What no worker could read: a newer version's, or a violation of the log's owner, whose checkpoint holds it."""
+        where = self._at(index)
+        if problem in ("kind", "body"):
+            self.warn("A15", problem, f"{where} {PROBLEMS[problem]}: look with a newer one", missing=True)
+        elif problem == "unsigned" and not self.case.registry_whole:
+            self.warn("A15", problem, f"{where} is signed by nobody in the part of the registry that could be read", missing=True)
+        else:
+            self.fail("A11" if kind == "request" else "A15", problem, f"{where} {PROBLEMS[problem]}", index)
+
+    def _valid(self, index: int, fact: Any) -> None:
+        """A5. An ended key is judged by the registry that stood in this log before the entry."""
+        key = self.case.keys[fact.key]
+        self._meters["A5"][0] += 1
+        if not self.known:
+            if index > 1 and not (fact.kind == "peer" and fact.log == self._registry):
+                self.warn(
+                    "A5",
+                    "order",
+                    "entries stand before any registry checkpoint: nothing says which keys were valid then",
+                    missing=True,
+                )
+        elif key.index >= self.known:
+            text = f"entry {index} is signed by {key.party}, whom the newest registry embedded before it did not hold yet"
+            self.warn("A5", "early", text, missing=True)
+        elif not key.valid(self.known):
+            ended = next(row for row in self._raised if row[0] > (key.ended or 0))
+            text = (
+                f"{self.log.name} logged entry {index}, signed by {key.party} with a key that registry entry {key.ended} had "
+                f"ended; its own entry {ended[2]} had embedded that registry"
+            )
+            if self.times.now - ended[1] <= GRACE:
+                self.warn("A5", "grace", f"{text} (within {GRACE} seconds: it may have been judged before)")
+            else:
+                registry = self.case.logs["registry"]
+                more = lambda: entry_files(registry, key.index, key.ended or 0)  # noqa: E731
+                self.fail("A5", "ended", text, ended[2], index, more=more)
+
+    def _own(self, index: int, fact: Any) -> None:
+        name = self.log.name
+        self._meters["A2"][0] += 1
+        if fact.at != index:
+            self.fail("A2", "index", f"{name} signed a statement for index {fact.at} and shows it at {index}", index)
+        self.times.own(index, fact)
+        if fact.size < self.known:
+            last = self._raised[-1]
+            text = f"{name} names a registry of {fact.size} entries after it had verified {self.known}: sizes never fall"
+            self.fail("A5", "falls", text, last[2], index)
+            return
+        if fact.size >= len(self.case.roots):
+            text = f"{name} has verified {fact.size} registry entries; the copy holds {len(self.case.roots) - 1}"
+            self.case.findings.warn("A10", "registry", "stale", text, missing=True)
+        elif self.case.roots[fact.size] != fact.root:
+            self.warn(
+                "A5", "root", f"entry {index} names a registry root at {fact.size} that this registry never had", missing=True
+            )
+        self._know(fact.size, index)
+
+    def _know(self, size: int, index: int) -> None:
+        if size > self.known:
+            self.known = size
+            self._raised.append((size, self.times.now, index))
+
+    def _peer(self, index: int, fact: Any) -> None:
+        name, log = self.log.name, self.log
+        seen = Seen(fact.log, fact.log_size, fact.log_root, lambda: Peer.read(log.entry(index)).note, name, index)
+        before = self._peers.get(fact.log, (0, -1))
+        if fact.log_size < before[0] and not self._new_log(before[1], seen):
+            text = f"{name} embeds {fact.log} at {fact.log_size} after it had embedded it at {before[0]}: sizes never fall"
+            self.fail("A5", "peer-falls", text, before[1], index)
+            return
+        self._peers[fact.log] = fact.log_size, index
+        self._heads.embed(name, index, seen)
+        self._heads.see(seen, fact.cosigned)
+        self.times.embedded(seen, fact.cosigned)
+        if fact.log == self._registry and (self._of_this_registry(fact) or self._heads.signed(seen)):
+            self._know(fact.log_size, index)
+
+    def _new_log(self, before: int, seen: Seen) -> bool:
+        """Whether what stood before is of a log that the same node had earlier, and this is of its newer one, which begins at 0."""
+        peer = Peer.read(self.log.entry(before))
+        earlier = Seen(peer.origin, peer.size, b64decode(peer.root), lambda: peer.note, self.log.name, before)
+        return self._heads.former(earlier) and self._heads.signed(seen)
+
+    def _of_this_registry(self, fact: Any) -> bool:
+        roots, size = self.case.roots, int(fact.log_size)
+        return size < len(roots) and roots[size] == b64encode(fact.log_root).decode()

@@ -1,0 +1,53 @@
+"""`collegium audit show` on a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from collegium.accounting import NANO, epsilon_of
+from collegium.audit.story import Story, utc
+
+__all__ = ["budget_table", "question_table"]
+
+
+def question_table(story: Story) -> Table:
+    """A line for each question, oldest first."""
+    table = Table(
+        title=f"Questions: rho (epsilon at delta {story.delta:g}) at each university that was charged", title_justify="left"
+    )
+    table.add_column("request", no_wrap=True)
+    for heading in ("asked", "researcher", "question", "purpose"):
+        table.add_column(heading)
+    for heading in ("cost", "charged", "answered"):
+        table.add_column(heading, justify="right")
+    table.add_column("withdrawn")
+    for line in story.questions:
+        table.add_row(
+            line.request[:12] + (f".{line.number}" if line.number else ""), utc(line.time), line.researcher,
+            f"{line.dataset}: {line.what}", line.purpose or "(erased)", _amount(line.rho, story.delta), str(line.charged),
+            f"{line.answered} of {line.asked}", ", ".join(line.withdrawn),
+        )  # fmt: skip
+    return table
+
+
+def budget_table(story: Story) -> Table:
+    """A line for each university and privacy unit: the newest period, and ever."""
+    table = Table(title="Budgets, recomputed from the signed charges", title_justify="left")
+    for heading in ("university", "unit", "period"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("charges", "spent", "of", "left", "spent ever", "lifetime"):
+        table.add_column(heading, justify="right")
+    for line in story.budgets:
+        left = "" if line.limit is None else _amount(max(0, line.limit - line.spent), story.delta)
+        table.add_row(
+            line.node, line.unit, line.period, str(line.charges), _amount(line.spent, story.delta),
+            _amount(line.limit, story.delta), left, _amount(line.spent_ever, story.delta), _amount(line.lifetime, story.delta),
+        )  # fmt: skip
+    return table
+
+
+def _amount(nano: int | None, delta: float) -> str:
+    """Four digits of each, for reading; `--json` has the exact nano-rho."""
+    if nano is None:
+        return "-"
+    return f"{nano / NANO:.4g} ({epsilon_of(nano, delta):.3g})" if nano else "0"
