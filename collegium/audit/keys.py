@@ -6,7 +6,7 @@ embedded in its log before the entry. So keys that were revoked long ago are her
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import Error, a2b_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +15,8 @@ from collegium.log.note import Verifier, split_note
 from collegium.log.statement import MAX_STATEMENT
 from collegium.registrar import Registered
 from collegium.registry import Registry
+
+_ENDS = frozenset(b"AEIMQUYcgkosw048")
 
 __all__ = ["Key", "KeyRing", "keys_of", "text_of"]
 
@@ -69,6 +71,7 @@ class KeyRing:
     def __init__(self, keys: Sequence[Key]) -> None:
         self._numbers: dict[tuple[bytes, bytes], list[int]] = {}
         self._keys = [Verifier(key.name, key.raw) for key in keys]
+        self._speakers = [key.name.removesuffix("/statements") for key in self._keys]
         for number, key in enumerate(self._keys):
             self._numbers.setdefault((key.name.encode(), key.key_id), []).append(number)
 
@@ -80,12 +83,13 @@ class KeyRing:
         tail = note[at + 1 :]
         words = tail.split(b" ")
         if len(words) == 3 and words[0] == b"\xe2\x80\x94" and len(words[2]) == 93:
-            material = words[2][:-1]
+            material = words[2]
             try:
-                raw = a2b_base64(material, strict_mode=True)
+                raw = a2b_base64(material[:-1], strict_mode=True)
             except Error:
                 return [], "note"
-            if b2a_base64(raw, newline=False) != material or words[2][-1:] != b"\n":
+            # One spelling: of 92 characters with one '=', the last before it ends in two bits that are not used.
+            if len(raw) != 68 or material[90] not in _ENDS or material[92] != 10:
                 return [], "note"
             lines: Iterable[tuple[bytes, bytes, bytes]] = ((words[1], raw[:4], raw[4:]),)
         else:
@@ -105,8 +109,9 @@ class KeyRing:
             found += right
         return found, "" if found else "unsigned"
 
-    def name(self, number: int) -> str:
-        return self._keys[number].name
+    def speaker(self, number: int) -> str:
+        """Who signs with this key: <federation>/<party>, which for a node is also the name of its log."""
+        return self._speakers[number]
 
 
 def text_of(note: bytes) -> tuple[int, str, str] | None:

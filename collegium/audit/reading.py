@@ -9,8 +9,8 @@ together.
 from __future__ import annotations
 
 import re
-from binascii import Error, a2b_base64, b2a_base64
-from collections.abc import Callable, Sequence
+from binascii import a2b_base64
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -55,12 +55,17 @@ _INDICATOR = _pattern(
     rf'\{{"accounts":{_BLOB},"coverage":\{{"answered":{_INT},"asked":{_INT}(?:,"enrolment":{_INT})?(?:,"enrolment_asked":{_INT})?\}},'
     rf'{_LOG},"number":{_INT},"question":{_HEX64},{_REGISTRY},"request":{_HEX64},"revision":{_INT},"table":{_BLOB},"time":{_INT}\}}'
 )
-# The embedded note: three lines, then signature lines; `_lines` looks at their base64.
+# The embedded note: three lines, then signature lines of 68 bytes (the log's own) or 76 (cosignatures). Base64 has one spelling for
+# each length: the last character before the padding carries no bits that are not used.
+_HASH = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
+_SIGNED = "[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="
+_COSIGNED = "[A-Za-z0-9+/]{101}[AQgw]=="
+_KEY_NAME = r"[!#-*,-\[\]-~]+"
 _PEER = _pattern(
-    rf'\{{"checkpoint":"({_LINE[2:-2]}\\n{_INT}\\n[A-Za-z0-9+/]{{43}}=\\n\\n(?:— [!#-*,-\[\]-~]+ [A-Za-z0-9+/=]+\\n){{1,64}})",'
-    rf'{_LOG},"origin":{_LINE},{_REGISTRY},"root":"([A-Za-z0-9+/]{{43}}=)","size":{_INT},"time":{_INT}\}}'
+    rf'\{{"checkpoint":"({_LINE[2:-2]}\\n{_INT}\\n{_HASH}\\n\\n(?:— {_KEY_NAME} (?:{_SIGNED}|{_COSIGNED})\\n){{1,64}})",'
+    rf'{_LOG},"origin":{_LINE},{_REGISTRY},"root":"({_HASH})","size":{_INT},"time":{_INT}\}}'
 )
-_EACH_LINE = _pattern(r"— ([!#-*,-\[\]-~]+) ([A-Za-z0-9+/=]+)")
+_EACH_COSIGNED = _pattern(rf"— ({_KEY_NAME}) ([A-Za-z0-9+/]{{16}})[A-Za-z0-9+/]{{85}}[AQgw]==\\n")
 MAX_PEER = 20_000  # characters, as in `statements.Peer`; escaped ones here, which are more
 
 
@@ -142,11 +147,12 @@ def _peer(line: str) -> Fact | None:
         or not escaped.startswith(f"{log}\\n{log_size}\\n{root}\\n\\n")
     ):
         return None
-    hashed = _canonical(root)
-    lines = [(name, _canonical(material)) for name, material in _EACH_LINE.findall(escaped)]
-    if hashed is None or any(raw is None or len(raw) < 5 for _, raw in lines) or (log_size == "0" and hashed != EMPTY_ROOT):
+    hashed = a2b_base64(root)
+    if log_size == "0" and hashed != EMPTY_ROOT:
         return None
-    return (origin, int(index), int(size), registry, int(time), log, int(log_size), hashed, _cosignatures(lines))
+    begun = [(name, a2b_base64(first)) for name, first in _EACH_COSIGNED.findall(escaped)]
+    cosigned = tuple((name, raw[:4], int.from_bytes(raw[4:], "big")) for name, raw in begun if raw[4] < 0x80)
+    return (origin, int(index), int(size), registry, int(time), log, int(log_size), hashed, cosigned)
 
 
 _QUICK: dict[str, Callable[[str], Fact | None]] = {
@@ -156,23 +162,8 @@ _QUICK: dict[str, Callable[[str], Fact | None]] = {
 
 def cosignatures(note: bytes) -> tuple[tuple[str, bytes, int], ...]:
     """Name, key id and stated time of each cosignature line of a checkpoint note, NOT verified."""
-    return _cosignatures([(name, key + body) for name, key, body in split_note(note)[1]])
-
-
-def _cosignatures(lines: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes, int], ...]:
-    """Those of 4 bytes of key id, 8 of time, 64 of signature."""
-    timed = ((name, raw) for name, raw in lines if raw is not None and len(raw) == 76 and raw[4] < 0x80)
-    return tuple((name, raw[:4], int.from_bytes(raw[4:12], "big")) for name, raw in timed)
-
-
-def _canonical(text: str) -> bytes | None:
-    """What base64 in its one spelling holds; None for any other."""
-    material = text.encode()
-    try:
-        raw = a2b_base64(material, strict_mode=True)
-    except Error:
-        return None
-    return raw if b2a_base64(raw, newline=False) == material else None
+    _, lines = split_note(note)
+    return tuple((name, key, int.from_bytes(body[:8], "big")) for name, key, body in lines if len(body) == 72 and body[0] < 0x80)
 
 
 def _long_way(kind: str, text: bytes, questions: Questions) -> Fact:

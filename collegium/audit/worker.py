@@ -78,10 +78,11 @@ def examine(path: str, first: int, count: int, size: int, leaves: bytes, skip: b
     state = _prepared()
     found: list[tuple[Any, ...]] = []
     for at, entry in enumerate(islice(LogFolder(Path(path)).entries(first, size), count)):
+        if skip[at]:
+            continue
         if sha256(b"\x00" + entry).digest() != leaves[32 * at : 32 * at + 32]:
             raise Failed("the log was changed while it was read", place=path, remedy="Audit a copy that nobody writes to.")
-        if not skip[at]:
-            found.append(_facts(entry, state.ring, state.questions))
+        found.append(_facts(entry, state.ring, state.questions))
     return marshal.dumps(found)
 
 
@@ -113,13 +114,9 @@ def _facts(entry: bytes, ring: KeyRing, questions: Questions) -> tuple[Any, ...]
     if body is None:
         return kind, signers[0], "body"
     # (4)
-    if kind == "request":
-        key = ring.name(signers[0])
-        author = f"{key.partition('/')[0]}/{body[6]}/statements"
-    else:
-        author = f"{body[1]}/statements"
     for number in signers:
-        if ring.name(number) == author:
+        speaker = ring.speaker(number)
+        if speaker == (body[1] if kind != "request" else f"{speaker.partition('/')[0]}/{body[6]}"):
             return (kind, number, "", *body)
     return kind, signers[0], "unsigned"
 

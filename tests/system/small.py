@@ -27,6 +27,10 @@ import grpc
 from launch import BIN, Federation, Ministry, University, environment, free_port
 
 from collegium.errors import Exit
+from collegium.keys import load_signer
+from collegium.log.checkpoint import sign_checkpoint
+from collegium.log.merkle import leaf_hash
+from collegium.log.receipt import Receipt
 
 RESEARCHER = "li-wei"
 SCHEMA = Path(__file__).parent / "data" / "campus.toml"
@@ -156,6 +160,13 @@ def charged(federation: Federation, node: str) -> int:
         return int(db.execute("SELECT COALESCE(SUM(rho), 0) FROM charges").fetchone()[0])
 
 
+def receipt(federation: Federation, note: bytes) -> bytes:
+    """What a coordinator gives along with a request: the proof, by its own log key, that a log holds it. Here, and nothing else."""
+    signer = load_signer(federation.home / "keys" / "log")
+    leaf = leaf_hash(note)
+    return Receipt(0, (), sign_checkpoint(signer.name, 1, leaf, signer)).to_bytes()
+
+
 def copy_ministry(federation: Federation, folder: Path) -> Path:
     """A copy of the ministry's home while it serves, its database by its own command; the registry key's beside it."""
     shutil.copytree(federation.home, folder / "copy", ignore=shutil.ignore_patterns("*.db*"))
@@ -260,6 +271,7 @@ __all__ = [
     "node_budget",
     "open_small",
     "people",
+    "receipt",
     "typed",
     "typed_here",
     "write_rows",

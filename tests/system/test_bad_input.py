@@ -167,6 +167,9 @@ NODE_CASES = {
     "a period nobody has": Case(("budget", "--set", "student", "--period", "week"), Exit.INVALID, ("period",)),
     "a withdrawal without reason": Case(("withdraw", "feedbeef"), Exit.INVALID, ("--reason",)),
     "a withdrawal of nothing": Case(("withdraw", "feedbeef", "--reason", "wrong"), Exit.INVALID, ("feedbeef",)),
+    "a month that is none": Case(("report", "--month", "October"), Exit.INVALID, ("--month", "October")),
+    "nothing to recover from": Case(("recover", "nowhere"), Exit.INVALID, ("nowhere",)),
+    "neither to recover from": Case(("recover",), Exit.INVALID, ("--new-log",)),
     "a backup over a file": Case(("backup", CSV), Exit.INVALID, ("graduate.csv",)),
     "a backup into nowhere": Case(("backup", "no/such/folder/copy.db"), Exit.FAILED, ("no/such/folder",)),
     "no signing key": Case(("budget",), Exit.INVALID, ("keys/statements",), gone("keys/statements")),
@@ -232,6 +235,11 @@ RESEARCHER_CASES = {
     "more nodes than there are": Case(
         ("ask", COUNT, "--rho", "0.5", "--deadline", "5", "--min-nodes", "9"), Exit.NOT_RELEASED, ("of the 9", "collegium result")
     ),
+    "a plan of no SQL": Case(("plan", "how many?", "--rho", "1"), Exit.INVALID, ("1:",)),
+    "invented rows of nothing": Case(("dummy", "teacher", "--out", "nowhere"), Exit.INVALID, ("teacher", "graduate")),
+    "questions in French": Case(("questions", "--lang", "fr"), Exit.INVALID, ("en or zh",)),
+    "a series of nothing": Case(("series", "nowhere.toml", "--over", "year=2024:2025"), Exit.INVALID, ("nowhere.toml",)),
+    "a trust file into nowhere": Case(("trust", "--out", "no/such/folder/trust"), Exit.INVALID, ("no/such/folder",)),
     "no membership": Case(("nodes",), Exit.INVALID, ("collegium join TOKEN",), gone("config.json")),
     "a broken membership": Case(("nodes",), Exit.INVALID, ("config.json",), holds("config.json", "[1]")),
     "no signing key": Case(("nodes",), Exit.INVALID, ("keys/statements",), gone("keys/statements")),

@@ -18,6 +18,8 @@ from small import RESEARCHER, ask, campus, node_budget, open_small, people, type
 import collegium
 from collegium.errors import Exit
 
+pytestmark = pytest.mark.long  # dozens of commands against one federation: minutes on two cores
+
 if TYPE_CHECKING:
     from launch import Federation
 

@@ -34,6 +34,7 @@ from small import (
     free_port,
     open_small,
     people,
+    receipt,
     typed,
     typed_here,
     write_rows,
@@ -115,11 +116,14 @@ class Story:
         with Client(Home(self.federation.researcher_home(who))) as client:
             if not late:
                 prepared = client.prepare(sql, rho=rho)
-                return AnswerRequest(request=prepared.note, details=prepared.details).SerializeToString()
+                return self._handed_on(prepared.note, prepared.details)
             prepared = client.prepare(sql, rho=rho, validity=60)
         body = {**Request.read(prepared.note).to_body(), "time": 1_700_000_000, "expiry": 1_700_000_060}
         signer = load_signer(self.federation.researcher_home(who) / "keys" / "statements")
-        return AnswerRequest(request=sign_statement("request", body, signer), details=prepared.details).SerializeToString()
+        return self._handed_on(sign_statement("request", body, signer), prepared.details)
+
+    def _handed_on(self, note: bytes, details: bytes) -> bytes:
+        return AnswerRequest(request=note, details=details, receipt=receipt(self.federation, note)).SerializeToString()
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +240,11 @@ def _every_command(told: Story) -> None:
         ("nodes",),
         ("verify", "--all"),
         ("join", "collegium1.nonsense"),
+        ("plan", QUESTIONS["by field"], "--rho", "1"),
+        ("dummy", "graduate", "--rows", "5", "--out", str(federation.root / "researchers" / "dummy")),
+        ("questions", "--json"),
+        ("series", "nowhere.toml", "--over", "year=2024:2025"),
+        ("trust", "--out", str(federation.root / "researchers" / "trust")),
     )
     for program in told.typed:
         told.command(program, "version", home=None)
@@ -253,11 +262,25 @@ def _every_command(told: Story) -> None:
         ("budget", "--json"),
         ("backup", str(federation.home / "copy.db")),
         ("serve",),
+        ("log", "export", str(federation.root / "exported")),
+        ("witness", "list"),
         ("dial", "univ-c", "127.0.0.1:9"),
         ("invite", "node", "univ-c", "--fact", "province=11"),
         ("invite", "researcher", "zhao-lei"),
         ("revoke", "zhao-lei"),
         ("schema", str(newer)),
+    )
+    told.steward("export", A, "log", "export", str(federation.root / "exported"))  # what an auditor is given
+    told.command(
+        "collegium",
+        "audit",
+        "verify",
+        federation.root / "exported",
+        "--policy",
+        federation.root / "researchers" / "trust",
+        "--evidence",
+        federation.root / "researchers" / "evidence",
+        home=None,
     )
     told.researcher("ask", QUESTIONS["persons"], "--rho", "0.5")  # the nodes still serve the older schema
     federation.kill(B)
@@ -287,6 +310,7 @@ def test_it_is_in_no_file_of_the_ministry_or_the_researcher_and_in_no_log(story:
         federation.home,
         federation.home.with_name("ministry-registry"),
         federation.root / "researchers",
+        federation.root / "exported",
         federation.root / "logs",
     ]
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]

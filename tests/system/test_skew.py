@@ -23,7 +23,7 @@ from google.protobuf.internal.encoder import TagBytes, _VarintBytes  # type: ign
 sys.path.insert(0, str(Path(__file__).parent))
 
 from launch import Federation
-from small import RESEARCHER, as_coordinator, as_researcher, ask, campus, charged, free_port, open_small, people
+from small import RESEARCHER, as_coordinator, as_researcher, ask, campus, charged, free_port, open_small, people, receipt
 
 from collegium.client import Federation as Client
 from collegium.home import Home
@@ -132,7 +132,8 @@ def signed(federation: Federation, change: Callable[[dict[str, Any]], object] = 
         prepared = client.prepare(COUNT, **(cost or {"rho": 0.5}))  # type: ignore[arg-type]
     body = Request.read(prepared.note).to_body()
     change(body)
-    return AnswerRequest(request=sign_statement("request", body, load_signer(home.keys.statements)), details=prepared.details)
+    note = sign_statement("request", body, load_signer(home.keys.statements))
+    return AnswerRequest(request=note, details=prepared.details, receipt=receipt(federation, note))
 
 
 def test_unknown_fields_in_every_message_to_a_node_are_ignored(federation: Federation, ports: dict[str, int]) -> None:

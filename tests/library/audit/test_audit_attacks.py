@@ -661,6 +661,13 @@ def test_a_question_dearer_than_any_policy_allowed_is_found(tmp_path: Path) -> N
     assert ("A6", "beta") in fails(run(made, tmp_path))
 
 
+def test_a_node_left_out_is_found_where_no_enrolment_is_known(tmp_path: Path) -> None:
+    """A7 by the list of nodes alone: with known enrolments the coverage would give it away, too."""
+    made = World(["alpha", "beta"], witnesses=False, enrolment=0)
+    node_left_out_unsaid(made)
+    assert fails(run(made, tmp_path)) == {("A7", "coordinator")}
+
+
 def test_two_releases_are_found_in_the_coordinators_log_alone(tmp_path: Path) -> None:
     """A4: beta hands out two noises of one figure, and its own log is withheld."""
     made = world()
