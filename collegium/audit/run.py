@@ -39,7 +39,8 @@ from collegium.statements import Peer
 __all__ = ["Audit", "audit"]
 
 RUN = 1 << 11  # entries a task of step 3
-TAIL = 2_000  # entries at the end of each log that --fast searches for embedded checkpoints
+TAIL = {"coordinator": 4_096}  # entries at the end of a log that --fast searches for embedded checkpoints
+SHORT_TAIL = 256  # of a node's log, which embeds two others
 
 
 @dataclass(slots=True)
@@ -195,7 +196,8 @@ def _sums(found: Audit, replay: CoordinatorReplay, pool: Workers) -> None:
 def _newest_peers(case: Case, heads: Heads) -> None:
     """Checkpoints of other logs among the last entries of each log. Their own entries' signatures are not verified here."""
     for log in case.logs.values():
-        for index, entry in enumerate(log.folder.entries(max(0, log.size - TAIL), log.size), max(0, log.size - TAIL)):
+        first = max(0, log.size - TAIL.get(log.name, SHORT_TAIL))
+        for index, entry in enumerate(log.folder.entries(first, log.size), first):
             split = text_of(entry) if entry.startswith(b"collegium/v1/peer\n") else None
             body = read_body("peer", entry[: split[0]], split[2], lambda _: ()) if split is not None else None
             if body is None:

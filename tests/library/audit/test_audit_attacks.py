@@ -414,6 +414,20 @@ def log_key_signs_a_statement(made: World) -> None:
     beta.say(Decision, beta.log, request=put.id, number=0, verdict="refuse", reason="held", question=digest)
 
 
+def signed_by_another_node(made: World) -> None:
+    """A15: beta's log holds a refusal of its own that alpha has signed."""
+    beta = made.nodes["beta"]
+    put = made.take(made.request("rita", question(salt=91), nodes=["beta"]))
+    made.hear(beta, put)
+    digest = put.layouts[0].question.digest
+    beta.say(Decision, made.nodes["alpha"].statements, request=put.id, number=0, verdict="refuse", reason="held", question=digest)
+
+
+def signed_by_another_researcher(made: World) -> None:
+    """A11: ruben signs a request in rita's name, and the coordinator takes it."""
+    made.take(made.request("rita", question(salt=92), signer=made.keys["ruben"]))
+
+
 def statement_of_another_log(made: World) -> None:
     """A15: beta's log holds a statement that alpha made for its own."""
     made.nodes["beta"].keep(made.nodes["alpha"].entries[1])
@@ -605,6 +619,8 @@ TABLE = [
     Row(policy_in_the_wrong_log, "A15", "coordinator"),
     Row(log_key_signs_a_statement, "A15", "beta"),
     Row(statement_of_another_log, "A15", "beta"),
+    Row(signed_by_another_node, "A15", "beta"),
+    Row(signed_by_another_researcher, "A11", "coordinator"),
 ]
 
 
