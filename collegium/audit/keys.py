@@ -9,12 +9,15 @@ from __future__ import annotations
 from binascii import Error, a2b_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from collegium.errors import CollegiumError, Refused
 from collegium.log.note import Verifier, split_note
 from collegium.log.statement import MAX_STATEMENT
-from collegium.registrar import Registered
-from collegium.registry import Registry
+
+if TYPE_CHECKING:  # a worker that only hashes loads none of this
+    from collegium.registrar import Registered
+    from collegium.registry import Registry
 
 _ENDS = frozenset(b"AEIMQUYcgkosw048")
 

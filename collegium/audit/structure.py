@@ -34,15 +34,12 @@ def structure(path: str, first: int, size: int) -> Chunk:
     """Hash entries [first, first + CHUNK) of a log of `size` entries. `first` is a multiple of CHUNK."""
     folder = LogFolder(Path(path))
     count = min(CHUNK, size - first)
-    read = 0
-    leaves: list[bytes] = []
     try:
-        for entry in islice(folder.entries(first, size), count):
-            read += len(entry)
-            leaves.append(sha256(b"\x00" + entry).digest())
+        entries = list(islice(folder.entries(first, size), count))
     except CollegiumError as error:
         return Chunk(problem=str(error), missing=error.reason == MISSING)
-    return Chunk(_heights(leaves), read, _wrong_tiles(folder, leaves, first))
+    leaves = [sha256(b"\x00" + entry).digest() for entry in entries]
+    return Chunk(_heights(leaves), sum(map(len, entries)), _wrong_tiles(folder, leaves, first))
 
 
 def _heights(leaves: list[bytes]) -> tuple[bytes, ...]:
