@@ -133,6 +133,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     federation = open_small(tmp_path_factory.mktemp("federation"), here, there, ports=ports)
     told = Story(federation, ports)
     try:
+        _even_logs(told)
         _questions(told)
         _refusals(told)
         _trouble_with_the_source(told)
@@ -144,6 +145,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         federation.stop()
 
 
+def _even_logs(told: Story) -> None:
+    """Who joined first has seen one registry fewer; now both write down the same one next, and their entries stand at the same places."""
+    told.federation.join(STRANGER)
+    with as_researcher(told.federation) as line:  # the coordinator teaches both nodes who the stranger is before it asks them
+        told.outside["nodes"] = line.call("/collegium.v1.Federation/Nodes", b"").reply
+
+
 def _questions(told: Story) -> None:
     for label, sql in QUESTIONS.items():
         told.both(label, told.request(sql))
@@ -153,9 +161,6 @@ def _questions(told: Story) -> None:
 
 
 def _refusals(told: Story) -> None:
-    told.federation.join(STRANGER)
-    with as_researcher(told.federation) as line:  # the coordinator teaches both nodes who the stranger is before it asks them
-        told.outside["nodes"] = line.call("/collegium.v1.Federation/Nodes", b"").reply
     told.researcher("ask", QUESTIONS["persons"], "--rho", "0.5", who=STRANGER)
     good = AnswerRequest.FromString(told.request(QUESTIONS["sum"], rho=0.125))
     told.both("not allowed", told.request(QUESTIONS["persons"], who=STRANGER))
