@@ -40,7 +40,8 @@ def bias_notes(layout: Layout, dataset: Dataset) -> Iterator[str]:
             f"several years, figures are too small: raise --max-groups, at the price of more noise."
         )
     if bounds.max_rows < dataset.max_rows:
-        yield f"At most {bounds.max_rows} of a person's rows count in a cell; the schema allows a person {dataset.max_rows}."
+        where = "in all cells together" if bounds.scope == "person" else "in a cell"
+        yield f"At most {bounds.max_rows} of a person's rows count {where}; the schema allows a person {dataset.max_rows}."
 
 
 def clipped_share(part: Part, dataset: Dataset) -> float:

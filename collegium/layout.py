@@ -13,6 +13,9 @@ at most the bound b of its component, so the squared sensitivity is G·b². With
 
 A margin adds c cells into one, and up to c of a person's G cells may be among them. The worst person fills as many margin cells
 as possible to the brim: with G = q·c + r the squared sensitivity is (q·c² + r²)·b², which is G·b² when nothing is added (c = 1).
+
+With bounds of scope `person` the table above says what a person moves in all cells together, so the L1 norm is at most b, hence
+the L2 norm, at full detail and in every margin. Only people are counted cell by cell then, as before.
 """
 
 from __future__ import annotations
@@ -131,10 +134,11 @@ def compile_layout(question: Question, schema: Schema) -> Layout:
     cells = math.prod(axis.size for axis in axes)
     if cells > MAX_CELLS:
         raise Invalid(f"{cells} group cells are more than {MAX_CELLS}", place="group", remedy="Use fewer keys or coarser bins.")
-    groups = min(question.bounds.max_groups, cells)
+    most = min(question.bounds.max_groups, cells)
     parts: list[Part] = []
     start = 0
     for number, component in enumerate(question.components):
+        groups = 1 if question.bounds.scope == "person" and component.kind != "people" else most
         part = _part(component, start, axes, groups, question.bounds.max_rows, dataset, schema, f"components.{number}")
         parts.append(part)
         start = part.stop

@@ -186,10 +186,16 @@ class Component(_Closed):
 
 
 class Bounds(_Closed):
-    """Person bounds: at most `max_groups` cells, and in each at most `max_rows` rows."""
+    """Person bounds: at most `max_groups` cells, and in each at most `max_rows` rows.
+
+    With scope `person`, `max_rows` and a sum's clip hold for all the person's cells together: rows with the smallest order keys
+    are kept wherever they lie, and a sum takes values in that order until their sizes add up to the clip. Then no number of cells
+    or margins makes a person's part larger, and a table of things (courses, projects) costs what its total costs.
+    """
 
     max_groups: Annotated[int, Field(ge=1, le=10_000, strict=True)]
     max_rows: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    scope: Literal["person"] | None = None  # None: in each cell
 
 
 class Question(_Closed):
@@ -217,6 +223,8 @@ class Question(_Closed):
             margin = component.margin
             if margin is not None and (len(margin) >= len(names) or list(margin) != [name for name in names if name in margin]):
                 raise ValueError("a margin names some of the group keys, and not all, in their order")
+            if self.bounds.scope and component.clip is not None and not component.clip[0] <= 0 <= component.clip[1]:
+                raise ValueError("the clip of a sum over all cells of a person holds 0")
         predicates = [self.filter, *(c.filter for c in self.components), *(c.condition for c in self.components)]
         predicates += [case for key in cases for case in key.cases or ()]
         terms = 0

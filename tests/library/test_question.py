@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from collegium.errors import Invalid
 from collegium.question import (
@@ -92,6 +93,7 @@ def test_order_of_terms_plays_no_part_and_everything_else_does() -> None:
         question(filter=And(args=(a, b)), schema="toy/2"),
         question(filter=And(args=(a, b)), group=(GroupKey(column="sex"),)),
         question(filter=And(args=(a, b)), bounds=Bounds(max_groups=2, max_rows=1)),
+        question(filter=And(args=(a, b)), bounds=Bounds(max_groups=1, max_rows=1, scope="person")),
         question(filter=And(args=(a, b)), components=(Component(kind="rows", rho=11),)),
         question(filter=And(args=(a, b)), components=(Component(kind="people", rho=10),)),
     ]
@@ -129,3 +131,16 @@ def test_deep_nesting_is_refused_not_a_crash() -> None:
         tree = {"op": "not", "arg": tree}
     with pytest.raises(Invalid):
         Question.from_json({**question().to_json(), "filter": tree})
+
+
+def test_bounds_over_all_cells_of_a_person_want_a_clip_that_holds_0() -> None:
+    across = Bounds(max_groups=1, max_rows=1, scope="person")
+    for clip in ((0, 5), (-5, 0), (-5, 5)):
+        assert question(bounds=across, components=(Component(kind="sum", column="age", clip=clip, rho=1),)).bounds.scope == "person"
+    with pytest.raises(ValidationError, match="holds 0"):
+        question(bounds=across, components=(Component(kind="sum", column="age", clip=(1, 5), rho=1),))
+    tree = question(bounds=across).to_json()
+    assert tree["bounds"] == {"max_groups": 1, "max_rows": 1, "scope": "person"}
+    tree["bounds"]["scope"] = "cell"  # there is one way to say each thing
+    with pytest.raises(Invalid):
+        Question.from_json(tree)

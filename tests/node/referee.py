@@ -152,17 +152,49 @@ def referee(layout: Layout, rows: list[Row], digest: Digest = digest_of_person) 
                 for axis in layout.axes:
                     cell = cell * len(axis.labels) + place_of(axis, values)
                 cells.setdefault(cell, []).append(values)
+        chosen: list[tuple[int, Values]] = []
+
+        def row_order(values: Values, person_digest: int = person_digest) -> int:
+            row = digest_of_row(person_digest, values)
+            return order(rows_key, row, 0, row % 2**31)
+
         by_order = sorted(cells, key=lambda cell: order(groups_key, person_digest, cell, cell))
         for cell in by_order[: question.bounds.max_groups]:
-
-            def row_order(values: Values, person_digest: int = person_digest) -> int:
-                row = digest_of_row(person_digest, values)
-                return order(rows_key, row, 0, row % 2**31)
-
             for part in layout.parts:
+                if question.bounds.scope == "person" and part.component.kind != "people":
+                    continue
                 shown = cell_in_margin(layout, part.component, cell)
                 _add(result, part.component, part, shown, sorted(cells[cell], key=row_order), question.bounds.max_rows)
+            chosen += [(cell, values) for values in cells[cell]]
+        if question.bounds.scope == "person":
+            chosen.sort(key=lambda each: row_order(each[1]))
+            for part in layout.parts:
+                if part.component.kind != "people":
+                    _add_across(result, layout, part, chosen)
     return result
+
+
+def _add_across(result: list[int], layout: Layout, part: Any, rows: list[tuple[int, Values]]) -> None:
+    """Bounds over all cells: row after row is added alone, until the person's rows or the clip are used up."""
+    component = part.component
+    rows_left = layout.question.bounds.max_rows
+    size_left = max(map(abs, component.clip)) if component.clip else 0
+    for cell, values in rows:
+        if component.filter is not None and truth(component.filter, values) is not True:
+            continue
+        if component.condition is not None and truth(component.condition, values) is None:
+            continue
+        if component.kind != "bins" and None in [values[name] for name in (component.column, component.other) if name is not None]:
+            continue
+        shown = cell_in_margin(layout, component, cell)
+        if component.kind == "sum":
+            low, high = component.clip
+            value = min(max(values[component.column], low, -size_left), high, size_left)
+            size_left -= abs(value)
+            result[part.start + shown] += value
+        elif rows_left > 0:
+            rows_left -= 1
+            _add(result, component, part, shown, [values], 1)
 
 
 def cell_in_margin(layout: Layout, component: Component, cell: int) -> int:
@@ -310,6 +342,11 @@ def components(draw: st.DrawFn) -> Component:
     return Component(kind=kind, filter=filter, rho=draw(RHO), **shape)
 
 
+def holds_nothing(component: Component) -> bool:
+    """Is 0 within the clip, as bounds over all cells want it?"""
+    return component.clip is None or component.clip[0] <= 0 <= component.clip[1]
+
+
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
     names = draw(st.lists(st.sampled_from(["sex", "home", "year", "gpa", "case1"]), unique=True, max_size=3))
@@ -329,6 +366,10 @@ def questions(draw: st.DrawFn) -> Question:
         filter=draw(st.one_of(st.none(), predicates())),
         group=tuple(group),
         components=tuple(parts),
-        bounds=Bounds(max_groups=draw(st.integers(1, 4)), max_rows=draw(st.integers(1, 4))),
+        bounds=Bounds(
+            max_groups=draw(st.integers(1, 4)),
+            max_rows=draw(st.integers(1, 4)),
+            scope="person" if all(holds_nothing(part) for part in parts) and draw(st.booleans()) else None,
+        ),
         schema=SCHEMA.id,
     )

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from collegium.errors import Failed, Refused
 from collegium.layout import compile_layout
 from collegium.question import Bounds, Component, GroupKey, Question
 from collegium_node import choice
-from collegium_node.engine import ExactTally, embedded, kernel, tally, warm, warm_up
+from collegium_node.engine import ExactTally, across, bounding, embedded, kernel, tally, warm, warm_up
 
 EVERY_KIND = (
     Component(kind="people", rho=1),
@@ -135,13 +136,14 @@ def test_a_hostile_person_costs_n_log_n() -> None:
     """A million rows of one person in a hundred thousand cells: a second, or the time-out if quadratic."""
     n = 1_000_000
     rng = np.random.default_rng(1)
-    table = np.zeros((2, kernel.COLUMNS), dtype=np.int64)
-    table[:, kernel.KIND] = kernel.PEOPLE, kernel.TOTAL
+    table = np.zeros((3, kernel.COLUMNS), dtype=np.int64)
+    table[:, kernel.KIND] = kernel.PEOPLE, kernel.TOTAL, kernel.SUM
     table[:, kernel.FILTER] = -1
-    table[:, kernel.START] = 0, 100_000
-    table[:, kernel.LOW], table[:, kernel.HIGH], table[:, kernel.OPERAND] = -5, 5, (-1, 0)
-    out = np.zeros(200_000, dtype=np.int64)
-    for cells in (rng.integers(0, 100_000, n), np.zeros(n), np.arange(n)[::-1] // 10):
+    table[:, kernel.WIDTH] = 1
+    table[:, kernel.START] = 0, 100_000, 200_000
+    table[:, kernel.LOW], table[:, kernel.HIGH], table[:, kernel.OPERAND] = -5, 5, (-1, 0, 0)
+    out = np.zeros(300_000, dtype=np.int64)
+    for cells, all_cells in product((rng.integers(0, 100_000, n), np.zeros(n), np.arange(n)[::-1] // 10), (0, 1)):
         digests = rng.integers(0, 2**62, n)
         arrays = [embedded._sealed(a) for a in (np.array([0, n]), digests[:1].copy(), digests)]
         out[:] = 0
@@ -153,6 +155,7 @@ def test_a_hostile_person_costs_n_log_n() -> None:
             table,
             10_000,
             100,
+            all_cells,
             choice.derive_key(SECRET, "a"),
             choice.derive_key(SECRET, "b"),
             out,
@@ -163,7 +166,7 @@ def test_a_hostile_person_costs_n_log_n() -> None:
 @given(st.lists(st.integers(-(2**62), 2**62), max_size=200), st.booleans())
 def test_sort(keys: list[int], few: bool) -> None:
     values = np.array([k % 5 for k in keys] if few else keys, dtype=np.int64)
-    for function in (kernel.sort, kernel._sort):
+    for function in (bounding.sort, bounding._sort):
         found = values.copy()
         function(found, len(found))
         assert found.tolist() == sorted(values.tolist())
@@ -182,11 +185,12 @@ def test_one_compilation_serves_all() -> None:
 
 def test_golden_figures_are_those_of_the_interpreted_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "mix31_compiled", choice.mix31)
-    for name in ("sort", "clip", "cell_threshold", "keep_rows"):
-        monkeypatch.setattr(kernel, name, getattr(kernel, f"_{name}"))
-    for name in ("cell_order", "row_order"):
-        monkeypatch.setattr(kernel, name, getattr(choice, f"_{name}"))
-    monkeypatch.setattr(kernel, "count_chunk", kernel._count_chunk)
+    sources = {name: getattr(bounding, f"_{name}") for name in ("sort", "clip", "keep_rows", "in_row_order")}
+    sources |= {name: getattr(choice, f"_{name}") for name in ("cell_order", "row_order")}
+    sources |= {"cell_threshold": kernel._cell_threshold, "count_across": across._count_across, "count_chunk": kernel._count_chunk}
+    for module, (name, source) in product((kernel, across, bounding), sources.items()):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, source)
     assert tuple(warm.sample().tolist()) == warm.GOLDEN
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -57,17 +58,18 @@ COMPONENTS = [
 ]
 
 
-def neighbours(component: Component) -> tuple[Layout, NDArray[np.int64], NDArray[np.int64]]:
+def neighbours(component: Component, scope: Literal["person"] | None = None) -> tuple[Layout, NDArray[np.int64], NDArray[np.int64]]:
     """The layout and the exact tallies with and without the worst person."""
     question = Question(
         dataset="term",
         group=(GroupKey(column="home"),),
         components=(component,),
-        bounds=Bounds(max_groups=2, max_rows=3),
+        bounds=Bounds(max_groups=2, max_rows=3, scope=scope),
         schema=SCHEMA.id,
     )
     layout = compile_layout(question, SCHEMA)
-    both = (tally(layout, prepared(rows), schema=SCHEMA, secret=SECRET).open() for rows in (WORST + OTHERS, OTHERS))
+    worst = WORST if scope is None else WORST[:5]  # where the bounds hold for all cells, all rows in one are the worst
+    both = (tally(layout, prepared(rows), schema=SCHEMA, secret=SECRET).open() for rows in (worst + OTHERS, OTHERS))
     return layout, *both
 
 
@@ -79,9 +81,9 @@ def releases(layout: Layout, exact: NDArray[np.int64], times: int) -> NDArray[np
     return np.frombuffer(payload, dtype="<i8").reshape(times, -1)
 
 
-def lower_bound(component: Component, times: int) -> float:
+def lower_bound(component: Component, times: int, scope: Literal["person"] | None = None) -> float:
     """Epsilon is at least this, with the confidence above over all thresholds together."""
-    layout, present, absent = neighbours(component)
+    layout, present, absent = neighbours(component, scope)
     difference = present - absent
     squared = int((difference**2).sum())
     assert squared == layout.parts[0].sensitivity_squared  # the worst case, or the test would be weak
@@ -116,6 +118,13 @@ def test_the_bound_stays_below_what_is_stated(component: Component) -> None:
 def test_a_scale_three_times_too_small_is_caught(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
     too_small(monkeypatch)
     assert lower_bound(component, 3000) > EPSILON
+
+
+@pytest.mark.parametrize("component", QUICK[1:4], ids=lambda c: f"{c.kind}")
+def test_bounds_over_all_cells_are_as_tight(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < lower_bound(component, 3000, "person") <= EPSILON
+    too_small(monkeypatch)
+    assert lower_bound(component, 3000, "person") > EPSILON
 
 
 @pytest.mark.long

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from collegium.question import Bounds, Component, GroupKey, Question
 from collegium_node import prepare as preparation
 from collegium_node.config import NodeConfig, parse_config
 from collegium_node.digest import NodeSecret, person_digests
-from collegium_node.engine import embedded, kernel, tally
+from collegium_node.engine import across, embedded, kernel, tally
 from collegium_node.engine.margins import full_detail
 from collegium_node.prepare import prepare
 from collegium_node.snapshot import PreparedDataset
@@ -131,12 +133,11 @@ CROWD: list[Row] = [
 ]
 
 
-def layout_of(*components: Component, groups: int = 2, rows: int = 2) -> Layout:
+def layout_of(*components: Component, groups: int = 2, rows: int = 2, scope: Literal["person"] | None = None) -> Layout:
+    bounds = Bounds(max_groups=groups, max_rows=rows, scope=scope)
     keys = (GroupKey(column="sex"), GroupKey(column="year"))
     return compile_layout(
-        Question(
-            dataset="term", group=keys, components=components, bounds=Bounds(max_groups=groups, max_rows=rows), schema=SCHEMA.id
-        ),
+        Question(dataset="term", group=keys, components=components, bounds=bounds, schema=SCHEMA.id),
         SCHEMA,
     )
 
@@ -168,6 +169,20 @@ def every_cell(patch: pytest.MonkeyPatch) -> Prepare:
 def every_row(patch: pytest.MonkeyPatch) -> Prepare:
     interpreted(patch)
     patch.setattr(kernel, "keep_rows", lambda picked, n, *others: n)
+    return prepared
+
+
+def each_cell_by_itself(patch: pytest.MonkeyPatch) -> Prepare:
+    """The mistake that the scope invites: the bounds of all cells together held in each."""
+    counted = kernel._count_chunk
+    patch.setattr(embedded, "count_chunk", lambda *arguments: counted(*arguments[:9], 0, *arguments[10:]))
+    return prepared
+
+
+def every_row_of_all(patch: pytest.MonkeyPatch) -> Prepare:
+    interpreted(patch)
+    patch.setattr(kernel, "count_across", across._count_across)
+    patch.setattr(across, "keep_rows", lambda picked, n, *others: n)
     return prepared
 
 
@@ -203,9 +218,14 @@ MUTANTS = [
     (every_row, PRODUCT, {"rows": 1}),
     (every_cell, PEOPLE.model_copy(update={"margin": ("sex",)}), {}),
     (every_row, BINS.model_copy(update={"margin": ()}), {"rows": 1}),
+    (each_cell_by_itself, SUM, {"scope": "person"}),
+    (each_cell_by_itself, Component(kind="rows", rho=1), {"scope": "person"}),
+    (each_cell_by_itself, BINS, {"scope": "person", "groups": 4}),
+    (every_row_of_all, TOTAL, {"scope": "person", "rows": 1}),
     (cells_by_rank, PEOPLE, {"groups": 1}),
     (cells_by_rank, SUM, {"groups": 1}),
     (rows_by_position, TOTAL, {"rows": 1, "groups": 16}),
+    (rows_by_position, SUM, {"groups": 16, "scope": "person"}),
 ]
 
 
@@ -214,7 +234,7 @@ def test_mutants_are_caught(
     monkeypatch: pytest.MonkeyPatch,
     mutant: Callable[[pytest.MonkeyPatch], Prepare],
     component: Component,
-    bounds: dict[str, int],
+    bounds: dict[str, Any],
 ) -> None:
     layout = layout_of(component, **bounds)
     with pytest.MonkeyPatch.context() as patch:  # the interpreter by itself changes nothing, so what is caught is the mutant
@@ -257,6 +277,16 @@ def test_the_bound_is_reached() -> None:
             assert (squared == part.sensitivity_squared) == (margin in (None, ())), (component.kind, margin)
 
 
+def test_bounds_over_all_cells_are_reached_and_cost_the_same_in_every_margin() -> None:
+    """All rows of the worst person lie in one cell: one size of table, one charge, however many cells there are."""
+    hostile: list[Row] = [("worst", {"sex": "1", "home": "1", "year": 2020, "gpa": 430, "credits": 40}) for _ in range(5)]
+    for component in (SUM, Component(kind="rows", rho=1), Component(kind="count", column="gpa", rho=1), TOTAL, BINS, PRODUCT):
+        for margin in (None, ("sex",), ()):
+            layout = layout_of(component.model_copy(update={"margin": margin}), groups=4, rows=2, scope="person")
+            moved = tally(layout, prepared(hostile), schema=SCHEMA, secret=SECRET).open()
+            assert sum(int(v) ** 2 for v in moved) == layout.parts[0].sensitivity_squared == layout.parts[0].bound ** 2
+
+
 def test_a_margin_with_the_sensitivity_of_its_cells_is_caught() -> None:
     """The mistake that margins invite: a person in two cells of one margin cell moves it twice."""
     layout = layout_of(PEOPLE.model_copy(update={"margin": ("sex",)}), groups=3)
@@ -269,8 +299,9 @@ def test_a_margin_with_the_sensitivity_of_its_cells_is_caught() -> None:
 
 def test_margins_of_one_table_add_up_exactly() -> None:
     margins = (None, ("sex",), ("year",), ())
-    for component in (PEOPLE, SUM, TOTAL, PRODUCT, BINS):
-        layout = layout_of(*(component.model_copy(update={"margin": margin}) for margin in margins), groups=3)
+    scopes: tuple[Literal["person"] | None, ...] = (None, "person")
+    for component, scope in product((PEOPLE, SUM, TOTAL, PRODUCT, BINS), scopes):
+        layout = layout_of(*(component.model_copy(update={"margin": margin}) for margin in margins), groups=3, scope=scope)
         found = tally(layout, prepared(CROWD), schema=SCHEMA, secret=SECRET).open()
         cells, by_sex, by_year, total = (found[part.start : part.stop] for part in layout.parts)
         table = cells.reshape(4, 5, -1)

@@ -93,6 +93,7 @@ def _drain(runs: deque[tuple[int, int]], plan: Plan, data: PreparedDataset, sche
             plan.table,
             bounds.max_groups,
             bounds.max_rows,
+            int(bounds.scope == "person"),
             keys.groups,
             keys.rows,
             result,

@@ -9,6 +9,8 @@ For each person, in this order:
 (5) each value clamped to the bounds the sensitivity rests on, whatever the snapshot says;
 (6) one addition to the tally.
 
+With bounds of scope `person`, (3) to (6) take the rows of all these cells at once, of everything but people: see `across`.
+
 Numba checks no index: the caller warrants that every cell is in [-1, cells) and every bin in [0, bins). Time for a person with
 n rows is O(n log n) for each component, so that one person with a million rows in as many cells delays nobody for long.
 """
@@ -18,8 +20,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium_node.choice import NULL, Int64s, cell_order, row_order
+from collegium_node.choice import NULL, Int64s, cell_order
 from collegium_node.compiled import compiled
+from collegium_node.engine.across import count_across
+from collegium_node.engine.bounding import clip, keep_rows, sort
+from collegium_node.engine.table import (
+    BINS,
+    CENTRE,
+    COLUMNS,
+    COUNT,
+    FILTER,
+    HIGH,
+    KIND,
+    LOW,
+    OFFSET,
+    OPERAND,
+    PEOPLE,
+    ROWS,
+    SQUARES,
+    START,
+    SUM,
+    TOTAL,
+    WIDTH,
+)
 
 __all__ = [
     "BINS",
@@ -42,70 +65,10 @@ __all__ = [
     "count_chunk",
 ]
 
-PEOPLE, ROWS, SUM, COUNT, TOTAL, SQUARES, BINS = range(7)
-
-# Columns of the component table.
-KIND, FILTER, OPERAND, START, LOW, HIGH, CENTRE, OFFSET, WIDTH = range(9)
-COLUMNS = 9
-
 ROW_BITS = 32
 ROW_MASK = 2**32 - 1
 EVERY = 2**63 - 1
 SATURATION = 2**62
-SMALL = 24
-
-
-def _sort(keys: Int64s, n: int) -> None:
-    """keys[:n] in increasing order: insertion for few, heap sort otherwise, which has no bad case a person could provoke."""
-    if n <= SMALL:
-        for i in range(1, n):
-            key = keys[i]
-            j = i - 1
-            while j >= 0 and keys[j] > key:
-                keys[j + 1] = keys[j]
-                j -= 1
-            keys[j + 1] = key
-        return
-    sorted_already = True
-    for i in range(1, n):
-        if keys[i - 1] > keys[i]:
-            sorted_already = False
-            break
-    if sorted_already:
-        return
-    root = n // 2
-    end = n
-    while end > 1:
-        if root > 0:
-            root -= 1
-            key = keys[root]
-        else:
-            end -= 1
-            key = keys[end]
-            keys[end] = keys[0]
-        hole = root
-        child = 2 * hole + 1
-        while child < end:
-            if child + 1 < end and keys[child + 1] > keys[child]:
-                child += 1
-            if keys[child] <= key:
-                break
-            keys[hole] = keys[child]
-            hole = child
-            child = 2 * hole + 1
-        keys[hole] = key
-
-
-def _clip(value: int, low: int, high: int) -> int:
-    if value < low:
-        return low
-    if value > high:
-        return high
-    return value
-
-
-sort = compiled(_sort)
-clip = compiled(_clip)
 
 
 def _cell_threshold(keys: Int64s, ordered: Int64s, n: int, most: int) -> int:
@@ -121,33 +84,6 @@ def _cell_threshold(keys: Int64s, ordered: Int64s, n: int, most: int) -> int:
 cell_threshold = compiled(_cell_threshold)
 
 
-def _keep_rows(picked: Int64s, n: int, most: int, row_digest: Int64s, key: Int64s, keys: Int64s, ordered: Int64s) -> int:
-    """Leave in picked[:most] the rows with the smallest order keys, equal keys in stored order. Returns how many are left."""
-    if n <= most:
-        return n
-    for i in range(n):
-        keys[i] = row_order(key, row_digest[picked[i]])
-        ordered[i] = keys[i]
-    sort(ordered, n)
-    threshold = ordered[most - 1]
-    ties = 0  # rows at the threshold that still fit
-    for i in range(most):
-        if ordered[i] == threshold:
-            ties += 1
-    kept = 0
-    for i in range(n):
-        if keys[i] == threshold and ties > 0:
-            ties -= 1
-        elif keys[i] >= threshold:
-            continue
-        picked[kept] = picked[i]
-        kept += 1
-    return kept
-
-
-keep_rows = compiled(_keep_rows)
-
-
 def _count_chunk(
     offsets: Int64s,
     person_digest: Int64s,
@@ -158,6 +94,7 @@ def _count_chunk(
     table: Int64s,
     max_groups: int,
     max_rows: int,
+    across: int,
     groups_key: Int64s,
     rows_key: Int64s,
     tally: Int64s,
@@ -171,6 +108,7 @@ def _count_chunk(
         cells: int32[rows], the group cell; -1 for a row that the question's filter leaves out.
         filters: bool[f, rows]. operands: int64[k, rows], `NULL` for null; for bins the index of the bin.
         table: int64[components, COLUMNS].
+        across: 1 if max_rows and the clip of a sum hold for all cells of a person together, 0 if in each.
         tally: int64[layout.length], added to.
     """
     base = offsets[0]
@@ -182,6 +120,8 @@ def _count_chunk(
     keys = np.empty(most, np.int64)
     ordered = np.empty(most, np.int64)
     picked = np.empty(most, np.int64)
+    mine = np.empty(most, np.int64)
+    spare = np.empty(most, np.int64)
 
     for person in range(offsets.size - 1):
         start = offsets[person] - base
@@ -212,6 +152,8 @@ def _count_chunk(
                 continue
             for c in range(table.shape[0]):
                 kind, which, operand = table[c, KIND], table[c, FILTER], table[c, OPERAND]
+                if across and kind != PEOPLE:
+                    continue
                 # (3) the component's rows
                 m = 0
                 for i in range(first_of[g], first_of[g + 1]):
@@ -247,6 +189,17 @@ def _count_chunk(
                             value = clip(operands[operand, picked[i]] - table[c, CENTRE], table[c, LOW], table[c, HIGH])
                             total += value * value - table[c, OFFSET] if kind == SQUARES else value
                         tally[at] += total
+        if across:
+            n = 0
+            for g in range(found):
+                cell = order[first_of[g]] >> ROW_BITS
+                if threshold == EVERY or cell_order(groups_key, person_digest[person], cell) <= threshold:
+                    for i in range(first_of[g], first_of[g + 1]):
+                        mine[n] = start + (order[i] & ROW_MASK)
+                        n += 1
+            count_across(
+                mine, n, row_digest, cells, filters, operands, table, max_rows, rows_key, picked, keys, ordered, spare, tally
+            )
 
 
 count_chunk = compiled(_count_chunk)

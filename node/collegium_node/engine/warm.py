@@ -32,6 +32,15 @@ GOLDEN: tuple[int, ...] = (
     0, -1467, -1224, -1016, -852, -2295,  # squares
     0, 0, 1, 2, 1, 0,  # bins
     0, 1, 2, 1, 2, 0,  # (two a cell)
+    # the same with bounds over all cells of a person
+    0, 1, 1, 1, 1, 2,
+    0, 1, 1, 1, 2, 2,
+    0, 57, 54, 2, 43, 93,
+    0, 1, 1, 1, 2, 2,
+    0, 27, 24, -28, 70, 33,
+    0, -1071, -1224, -1016, -988, -2295,
+    0, 0, 0, 1, 1, 0,
+    0, 1, 1, 1, 2, 0,
 )
 # fmt: on
 
@@ -54,6 +63,11 @@ def warm_up() -> None:
 
 
 def sample() -> Int64s:
+    """int64[2 * LENGTH]: with bounds in each cell, then over all cells of a person."""
+    return np.concatenate((_sample(0), _sample(1)))
+
+
+def _sample(across: int) -> Int64s:
     """int64[LENGTH]: every kind of component over made-up rows that meet both caps, both sorts, nulls and a filter."""
     offsets = np.cumsum([0, *ROWS_OF_PERSONS], dtype=np.int64)
     rows = np.arange(offsets[-1], dtype=np.int64)
@@ -73,7 +87,7 @@ def sample() -> Int64s:
     table[:, kernel.HIGH] = (0, 0, 100, 0, 60, 60, 0)
     table[:, kernel.CENTRE] = 30
     table[:, kernel.OFFSET] = 1800
-    table[:, kernel.WIDTH] = 2
+    table[:, kernel.WIDTH] = (1, 1, 1, 1, 1, 1, 2)
     result = np.zeros(LENGTH, dtype=np.int64)
     for array in (offsets, persons, digests):
         array.flags.writeable = False
@@ -87,6 +101,7 @@ def sample() -> Int64s:
         table,
         MAX_GROUPS,
         MAX_ROWS,
+        across,
         derive_key(secret, "groups"),
         derive_key(secret, "rows"),
         result,
