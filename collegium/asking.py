@@ -21,7 +21,7 @@ from collegium.registry import Registered, Registry
 from collegium.statements import Details, Request
 from collegium.view import View
 
-__all__ = ["DEFAULT_VALIDITY", "Ask", "Prepared", "nano_rho", "prepare"]
+__all__ = ["DEFAULT_VALIDITY", "Ask", "Prepared", "nano_rho", "prepare", "prepare_questions"]
 
 DEFAULT_VALIDITY = 7 * 86_400  # seconds in which late universities may still answer
 
@@ -78,35 +78,56 @@ def prepare(ask: Ask, registry: Registry, signer: Signer, name: str, *, now: flo
     Raises:
         Invalid: a statement is outside the grammar or the schema, the cost is missing, or no university fits.
     """
-    schema = registry.schema
-    compiled = compile_request(ask, schema, nano_rho(ask, registry.founding.delta))
-    audience = _audience(ask, compiled[0].fact_filter, registry)
+    compiled = compile_request(ask, registry.schema, nano_rho(ask, registry.founding.delta))
+    pairs = [(each.question, each.view) for each in compiled]
+    return prepare_questions(ask, pairs, registry, signer, name, now=now, facts=compiled[0].fact_filter)
+
+
+def prepare_questions(
+    ask: Ask,
+    pairs: Sequence[tuple[Question, View]],
+    registry: Registry,
+    signer: Signer,
+    name: str,
+    *,
+    now: float,
+    facts: Mapping[str, frozenset[str]] | None = None,
+) -> Prepared:
+    """The same for questions that are there already, with the rho of each component. `ask` has purpose, nodes and validity.
+
+    `ask.statements` are what a person reads as the question; `facts` are the codes of public facts that select universities.
+
+    Raises:
+        Invalid: no university fits, or the request does not fit into a log entry.
+    """
+    audience = _audience(ask, facts, registry)
     details = Details.of(ask.purpose, "\n;\n".join(ask.statements))
-    facts = {fact: tuple(sorted(codes)) for fact, codes in (compiled[0].fact_filter or {}).items()}
+    chosen = {fact: tuple(sorted(codes)) for fact, codes in (facts or {}).items()}
     request = Request(
         researcher=name,
         audience=None if ask.nodes is None else audience,
-        facts=facts if ask.nodes is None else None,
+        facts=chosen if ask.nodes is None else None,
         time=int(now),
         expiry=int(now) + ask.validity,
         nonce=secrets.token_hex(16),
         details=details.digest,
-        questions=tuple(each.question.canonical() for each in compiled),
-        views=tuple(each.view.to_json() for each in compiled),
+        questions=tuple(question.canonical() for question, _ in pairs),
+        views=tuple(view.to_json() for _, view in pairs),
         registry=registry.view(),
     )
     note = request.sign(signer)
+    schema = registry.schema
     units: dict[str, int] = {}
-    for each in {each.question.digest: each for each in compiled}.values():  # one question of two statements is charged once
-        unit = schema.datasets[each.question.dataset].unit
-        units[unit] = units.get(unit, 0) + each.question.rho
+    for question in {question.digest: question for question, _ in pairs}.values():  # one question of two statements is charged once
+        unit = schema.datasets[question.dataset].unit
+        units[unit] = units.get(unit, 0) + question.rho
     return Prepared(
         id=statement_id(note),
         note=note,
         details=details.to_blob(),
         request=request,
         questions=request.questions,
-        views=tuple(each.view for each in compiled),
+        views=tuple(view for _, view in pairs),
         audience=audience,
         rho=sum(units.values()),
         guarantees=tuple(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collegium.answer import Answer
-from collegium.asking import Ask, Prepared, prepare
+from collegium.asking import Ask, Prepared, prepare, prepare_questions
 from collegium.bundle import KINDS, Bundle, Verified, verify
 from collegium.connection import Connection
 from collegium.errors import Failed, Invalid, NotReleased, NotVerified, Offline
@@ -27,6 +27,8 @@ from collegium.v1.federation_pb2 import NodeLine, Progress, RequestLine
 
 if TYPE_CHECKING:
     from collegium.plan import Plan
+    from collegium.question import Question
+    from collegium.view import View
 
 __all__ = ["Federation", "connect"]
 
@@ -79,6 +81,12 @@ class Federation:
         membership = self._connection.membership
         ask = Ask(statements=statements, **settings)
         return prepare(ask, self.registry, self._connection.signer, membership.name, now=self._clock())
+
+    def prepare_questions(self, pairs: Sequence[tuple[Question, View]], **settings: Any) -> Prepared:
+        """The same for questions built without SQL, each component with its rho; `statements` then is what people read."""
+        name, signer = self._connection.membership.name, self._connection.signer
+        ask = Ask(**{"statements": (), **settings})
+        return prepare_questions(ask, pairs, self.registry, signer, name, now=self._clock())
 
     def ask(
         self,
