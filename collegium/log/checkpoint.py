@@ -36,9 +36,8 @@ def sign_checkpoint(origin: str, size: int, root: bytes, signer: Signer) -> byte
     """The signed checkpoint. A log never signs two that are not consistent: the caller holds the tree and sees to that."""
     if signer.name != origin:
         raise Invalid(f"a checkpoint of {origin} is signed by the key of that name, not by {signer.name}")
-    text = f"{origin}\n{size}\n{encode_base64(root)}\n"
-    _parse(text)
-    return sign_note(text, signer)
+    _check(Checkpoint(origin, size, root))  # a signer's name is never empty and holds no white space
+    return sign_note(f"{origin}\n{size}\n{encode_base64(root)}\n", signer)
 
 
 def open_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
@@ -59,12 +58,16 @@ def _parse(text: str) -> Checkpoint:
     if len(lines) != 4 or not lines[0]:
         raise Invalid("a checkpoint has three lines: origin, size, root", place="checkpoint")
     origin, digits, encoded, _ = lines
-    if not _SIZE.fullmatch(digits) or int(digits) > MAX_SIZE:
+    if not _SIZE.fullmatch(digits):
         raise Invalid("the size is not a plain number below 2^63", place="checkpoint")
-    root = decode_base64(encoded, place="checkpoint root")
-    if len(root) != 32:
+    return _check(Checkpoint(origin, int(digits), decode_base64(encoded, place="checkpoint root")))
+
+
+def _check(checkpoint: Checkpoint) -> Checkpoint:
+    if not 0 <= checkpoint.size <= MAX_SIZE:
+        raise Invalid("the size is not a plain number below 2^63", place="checkpoint")
+    if len(checkpoint.root) != 32:
         raise Invalid("the root has 32 bytes", place="checkpoint")
-    size = int(digits)
-    if size == 0 and root != EMPTY_ROOT:
+    if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
         raise Invalid("the empty tree has another root", place="checkpoint")
-    return Checkpoint(origin, size, root)
+    return checkpoint

@@ -115,10 +115,12 @@ def decode_bundle(raw: bytes, width: int, *, place: str = "bundle") -> list[byte
     at, end = 0, len(raw)
     while at < end and len(entries) < width:
         start = at + 2
-        at = start + int.from_bytes(raw[at:start], "big")
-        entries.append(raw[start:at])
-        if at > end or start > end:
+        if start > end:
             raise Invalid("an entry is cut off", place=place)
+        at = start + (raw[at] << 8 | raw[at + 1])
+        entries.append(raw[start:at])
+    if at > end:
+        raise Invalid("an entry is cut off", place=place)
     if at != end or len(entries) != width:
         raise Invalid(f"a bundle holds exactly {width} entries", place=place)
     return entries

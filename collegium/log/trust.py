@@ -22,6 +22,7 @@ from collegium.log.note import Verifier
 __all__ = ["Group", "Trust", "TrustedLog"]
 
 MAX_TRUST = 1_000_000  # bytes
+MAX_DEPTH = 64  # of groups in groups
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BLANK = re.compile(r"[ \t]+")
 _COUNT = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
@@ -115,6 +116,7 @@ class _Reader:
         self.decided = False
         self._keys: set[bytes] = set()
         self._members: set[str] = set()
+        self._depths: dict[str, int] = {}  # of groups
 
     def line(self, line: str) -> None:
         if _CONTROL.search(line):
@@ -161,6 +163,9 @@ class _Reader:
                 raise Invalid(f"{member} is a member twice")
             self._members.add(member)
         self._define(name)
+        self._depths[name] = 1 + max(self._depths.get(member, 0) for member in members)
+        if self._depths[name] > MAX_DEPTH:
+            raise Invalid(f"groups stand in groups at most {MAX_DEPTH} deep")
         self.trust.groups[name] = Group(need, members)
 
     def _quorum(self, name: str) -> None:

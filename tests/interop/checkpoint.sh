@@ -2,15 +2,8 @@
 # Verifies a checkpoint with OpenSSL 3 alone: checkpoint.sh FILE VKEY. No code of Collegium runs here.
 #   FILE  the note; VKEY  the log's key as text: name+id+base64(type, 32 bytes)
 set -eu
-folder=$(mktemp -d)
-trap 'rm -r "$folder"' EXIT
-name=${2%%+*}
-# The text is all before the last empty line: for a checkpoint, its three lines.
-head -n 3 "$1" > "$folder/text"
+# Three lines, an empty one, signatures; the first line is the log's name, which is the key's.
 [ "$(sed -n 4p "$1")" = "" ]
-[ "$(head -n 1 "$1")" = "$name" ]
-# The signature line of the log: an em dash, the name, base64 of 4 bytes of key id and 64 of signature.
-sed -n '5,$p' "$1" | awk -v name="$name" '$1 == "—" && $2 == name { print $3; exit }' | openssl base64 -d -A | tail -c +5 > "$folder/signature"
-# The key: a fixed DER head for Ed25519, and the 32 bytes after the type.
-{ printf '\060\052\060\005\006\003\053\145\160\003\041\000'; printf %s "${2##*+}" | openssl base64 -d -A | tail -c +2; } > "$folder/key"
-openssl pkeyutl -verify -pubin -keyform DER -inkey "$folder/key" -rawin -in "$folder/text" -sigfile "$folder/signature"
+[ "$(sed -n '5,$p' "$1" | grep -c '^$')" = 0 ]
+[ "$(head -n 1 "$1")" = "${2%%+*}" ]
+exec "$(dirname "$0")/note.sh" "$1" "$2"

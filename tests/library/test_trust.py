@@ -119,3 +119,13 @@ def test_the_error_names_the_line() -> None:
     for content in (b"\xff\nquorum none", b"x" * 2_000_000):
         with pytest.raises(Invalid):
             Trust.parse(content)
+
+
+def test_groups_that_nest_without_end_are_refused() -> None:
+    """Found by fuzzing: a chain of thousands of groups ended in Python's own error when a checkpoint was judged by it."""
+    chain = "".join(f"group g{n} all {'w' if not n else f'g{n - 1}'}\n" for n in range(65))
+    head = f"witness w {W['x1'].vkey}\n"
+    lines = chain.splitlines(keepends=True)
+    Trust.parse(f"{head}{''.join(lines[:64])}quorum g63\n".encode())
+    with pytest.raises(Invalid, match="64 deep"):
+        Trust.parse(f"{head}{chain}quorum g64\n".encode())

@@ -134,16 +134,20 @@ def test_go_refuses_what_was_changed(checker: Path, tmp_path: Path) -> None:
         file.write_bytes(content)
 
 
-def openssl(checkpoint: Path, vkey: str) -> bool:
-    done = subprocess.run([INTEROP / "checkpoint.sh", checkpoint, vkey], capture_output=True, text=True, timeout=60, check=False)
+def openssl(note: Path, vkey: str, script: str = "checkpoint.sh") -> bool:
+    done = subprocess.run([INTEROP / script, note, vkey], capture_output=True, text=True, timeout=60, check=False)
     return done.returncode == 0 and "Signature Verified Successfully" in done.stdout
 
 
-def test_openssl_alone_verifies_a_checkpoint(tmp_path: Path) -> None:
+def _need_openssl() -> None:
     found = shutil.which("openssl")
     version = subprocess.run([found, "version"], capture_output=True, text=True, check=True).stdout if found else ""
     if not version.startswith("OpenSSL 3"):
         pytest.skip("needs the command of OpenSSL 3 (`openssl pkeyutl -rawin`)")
+
+
+def test_openssl_alone_verifies_a_checkpoint(tmp_path: Path) -> None:
+    _need_openssl()
     log = MemoryLog(cosigned=True)
     log.grow(3)
     export(log, LOG.verifier, tmp_path)
@@ -154,3 +158,20 @@ def test_openssl_alone_verifies_a_checkpoint(tmp_path: Path) -> None:
     assert not openssl(checkpoint, stranger.vkey)
     checkpoint.write_bytes(checkpoint.read_bytes().replace(b"\n3\n", b"\n4\n"))
     assert not openssl(checkpoint, LOG.vkey)
+
+
+def test_openssl_alone_verifies_an_entry_whatever_is_in_the_key(tmp_path: Path) -> None:
+    """Half of all keys have a '+' in their base64, which also separates the parts of a key's text."""
+    _need_openssl()
+    keys = [Signer.from_seed("fed/ustc/statements", bytes([number]) * 32) for number in range(40)]
+    odd = next(key for key in keys if key.vkey.count("+") > 2)
+    entry = tmp_path / "entry"
+    entry.write_bytes(sign_statement("decision", {"text": "two words", "n": 1}, odd))
+    assert openssl(entry, odd.vkey, "note.sh")
+    assert not openssl(entry, keys[0].vkey if keys[0] != odd else keys[1].vkey, "note.sh")
+    entry.write_bytes(entry.read_bytes().replace(b"two", b"six"))
+    assert not openssl(entry, odd.vkey, "note.sh")
+    log = MemoryLog(signer=odd)
+    log.grow(3)
+    entry.write_bytes(log.checkpoint_at(3))
+    assert openssl(entry, odd.vkey)
