@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from collegium.accounting import noise_scale, rho_of, split
 from collegium.differences import difference
+from collegium.entropy import entropy_band
 from collegium.gram import correlation_band, gram, intercept_band, slope_band
 from collegium.intervals import (
     Band,
@@ -42,6 +43,7 @@ from collegium.margins import closure, reconcile_margins, spread_of_margins, wei
 from collegium.quantiles import quantile_band
 from collegium.question import Bounds, Component, In, Predicate, Question
 from collegium.schema import parse_schema
+from collegium.top_share import top_codes_band, top_share_band
 from collegium.tree import design, grids_of
 
 SCHEMA = parse_schema(
@@ -206,6 +208,21 @@ def more_cases(people: Population, rho: int, source: NoiseSource) -> Iterator[tu
     band = proportion_band(sums[0], sums.sum(axis=0), layout.parts[0], nodes, 5)
     yield held("proportion", band, float(counts[0]) / n)
 
+    edges = [0, 300, 450, 600, 800, 1100, 1600, 2500, 5000]
+    layout = layout_of(component("bins", rho, column="pay", edges=edges))
+    counts = np.histogram(people.pay, edges)[0].astype(np.int64)
+    flat = cells(layout, np.append(counts, 0)).T.ravel()
+    known = counts[counts > 0] / n
+    yield held("entropy", entropy_band(flat, layout.parts[0], nodes), float(-(known * np.log2(known)).sum()))
+    above = np.cumsum(counts[::-1])[::-1] - counts
+    middles = (np.array(edges[:-1]) + np.array(edges[1:])) / 2
+    for share in (0.1, 0.5):
+        taken = np.clip(share * n - above, 0, counts)
+        truth = float((taken * middles).sum() / (counts * middles).sum())
+        yield held(f"top share, {share:.0%}", top_share_band(flat, layout.parts[0], nodes, share), truth)
+    largest = float(np.sort(counts)[-3:].sum()) / n
+    yield held("top 3 codes", top_codes_band(flat, layout.parts[0], nodes, 3), largest)
+
     quarters = split(rho, [1, 1, 1, 1])
     boys = people.gpa % 2 == 0
     condition: Predicate = PLACED
@@ -274,12 +291,25 @@ def more_cases(people: Population, rho: int, source: NoiseSource) -> Iterator[tu
     ordered = np.sort(values)
     for name, q in (("median", 0.5), ("quantile 0.9", 0.9)):
         yield held(name, quantile_band(noisy, layout.parts, nodes, column, q), float(ordered[math.ceil(q * n) - 1]))
+    halves, medians = [], []
+    layout = layout_of(*(component("bins", rho // 2 // len(grids), column="pay", grid=grid) for grid in grids))
+    for g in (boys, ~boys):
+        found = [np.append(np.histogram(values[g], np.array(part.bins.edges if part.bins else ()))[0], 0) for part in layout.parts]
+        drawn_bins = [
+            np.stack([v + few.draw(noise_scale(part)) for v in truth.tolist()], axis=1).ravel().astype(np.int64)
+            for truth, part in zip(found, layout.parts, strict=True)
+        ]
+        halves.append(quantile_band(drawn_bins, layout.parts, nodes, column, 0.5))
+        medians.append(float(np.sort(values[g])[math.ceil(g.sum() / 2) - 1]))
+    yield held("difference of medians", difference(*halves), medians[0] - medians[1])
 
 
 def shown(width: float, name: str) -> str:
     if name.endswith("empty cell"):
         return f"{width:.0f}"
-    return f"{100 * width:.0f} %" if 0.1 <= width < math.inf else f"{100 * width:.2g} %"
+    if width > 10_000:  # no bound, or a truth of 0
+        return "∞"
+    return f"{100 * width:.0f} %" if width >= 0.1 else f"{100 * width:.2g} %"
 
 
 def main() -> None:

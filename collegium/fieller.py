@@ -20,17 +20,25 @@ import numpy as np
 
 from collegium.inversion import Evidence, Floats, invert
 
-__all__ = ["quotient_interval"]
+__all__ = ["correlated_interval", "quotient_interval"]
 
 
 def quotient_interval(
-    num: Floats, den: Floats, var_num: float, var_den: float, low: float, high: float, *, cov: float = 0.0
+    num: Floats,
+    den: Floats,
+    var_num: float,
+    var_den: float,
+    low: float | Floats,
+    high: float | Floats,
+    *,
+    cov: float | Floats = 0.0,
 ) -> tuple[Floats, Floats]:
     """Ends of 95 % intervals for N/D inside the public range [low, high].
 
     Args:
         num, den: noisy figures of one shape. A denominator that is not above zero says nothing: the whole range.
         var_num, var_den, cov: variances and covariance of their noise; both variances above zero.
+        low, high, cov: one for all, or one a figure.
     """
 
     def test(t: Floats) -> Evidence:
@@ -38,6 +46,23 @@ def quotient_interval(
         sd = np.sqrt(variance)
         denominator = ((t * var_den - cov) * num + (var_num - t * cov) * den) / variance
         return Evidence((num - t * den) / sd, _quotient(sd, denominator))
+
+    lower, upper = invert(test, np.full(num.shape, low), np.full(num.shape, high))
+    blind = den <= 0
+    return np.where(blind, low, lower), np.where(blind, high, upper)
+
+
+def correlated_interval(
+    num: Floats, den: Floats, var_num: Floats | float, var_den: Floats | float, cov: Floats | float, low: float, high: float
+) -> tuple[Floats, Floats]:
+    """The same where the noise of both is made of the same draws, so that D(t) may say nothing.
+
+    How far the candidates can be told apart then follows from the noisy denominator itself.
+    """
+
+    def test(t: Floats) -> Evidence:
+        sd = np.sqrt(np.maximum(var_num - 2 * t * cov + t * t * var_den, 1e-12 * var_den))
+        return Evidence((num - t * den) / sd, _quotient(sd, den))
 
     lower, upper = invert(test, np.full(num.shape, low), np.full(num.shape, high))
     blind = den <= 0

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collegium.differences import difference, plain, significant
+from collegium.entropy import entropy_band
 from collegium.gram import correlation_band, gram, intercept_band, residual_error, slope_band
 from collegium.intervals import Band, mean_band, noise_of, proportion_band, ratio_band, ratio_limit, share_band, variance_band
 from collegium.inversion import Floats
@@ -18,7 +19,9 @@ from collegium.regression import coefficients, labels_of
 from collegium.schema import Column, Dataset
 from collegium.shown import fixed, mark_of, real, scaled, short, whole
 from collegium.table import Figure, MeasureInfo
+from collegium.top_share import top_codes_band, top_share_band
 from collegium.view import Measure
+from collegium.wholes import parts_of_whole
 
 __all__ = ["describe", "figures", "mark_of", "scale_beside", "unit_of"]
 
@@ -32,7 +35,9 @@ def describe(layout: Layout, measure: Measure, dataset: Dataset) -> MeasureInfo:
     component = layout.parts[measure.parts[0]].component
     kind = measure.of[0] if measure.of is not None else measure.kind
     model = measure.columns is not None
-    name = measure.columns[0] if measure.columns is not None else component.column if kind != "ratio" else None
+    name = measure.columns[0] if measure.columns is not None else component.column
+    if kind == "ratio" and (component.kind != "sum" or layout.parts[measure.parts[1]].component.kind == "sum"):
+        name = None  # no unit, but for a sum divided by a count
     column = dataset.columns[name] if name is not None else None
     in_units = component.kind == "sum" or kind in ("mean", "stddev", "variance", "quantile", "intercept")
     bins = layout.parts[measure.parts[0]].bins if measure.kind == "histogram" else None
@@ -40,8 +45,10 @@ def describe(layout: Layout, measure: Measure, dataset: Dataset) -> MeasureInfo:
     return MeasureInfo(
         label=measure.label,
         kind=measure.kind,
+        of=measure.of[0] if measure.of is not None else None,
+        part=True if kind == "ratio" and _part_of_whole(layout, measure) else None,
         column=name,
-        unit=column.unit or None if column is not None and in_units else None,
+        unit="bits" if measure.kind == "entropy" else column.unit or None if column is not None and in_units else None,
         decimals=column.decimals if column is not None and in_units else None,
         clip=(fixed(column.decode(clip[0])), fixed(column.decode(clip[1]))) if column is not None and clip is not None else None,
         bins=bins.labels if bins is not None else labels_of(measure) if model and measure.kind == "regression" else None,
@@ -64,26 +71,49 @@ def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: Sums, node
         assert parts[0].bins is not None
         size = parts[0].bins.size
         return [Figure(bins=tuple(flat[i : i + size])) for i in range(0, len(flat), size)]
+    none: list[tuple[int, ...] | None] = [None] * layout.cells
     if measure.kind == "quantile":
         assert column is not None
-        assert measure.q is not None
-        band = scaled(quantile_band(slices, parts, nodes, column, float(measure.q)), float(column.step))
-        return real(band, [None] * layout.cells, beside=scale_beside(band, column))
+        band = _quantile(slices, parts, nodes, column, measure)
+        return real(band, none, beside=scale_beside(band, column))
+    if measure.kind == "entropy":
+        return real(entropy_band(slices[0], parts[0], nodes), none)
+    if measure.kind == "top_share":
+        top = measure.top
+        found = top_codes_band(slices[0], parts[0], nodes, top) if top is not None else None
+        return real(found or top_share_band(slices[0], parts[0], nodes, float(measure.q or 0)), none)
     if measure.columns is not None:
         return _model(layout, measure, dataset, slices, parts, nodes)
-    raws: list[tuple[int, ...]] = list(zip(*(s.tolist() for s in slices), strict=True))
+    raws: list[tuple[int, ...] | None] = none if measure.q is not None else list(zip(*(s.tolist() for s in slices), strict=True))
     if measure.kind == "proportion":
         return real(_proportion(layout, measure, slices[0], parts[0], nodes), raws)
     if measure.kind == "difference":
         assert measure.of is not None
         cut = len(parts) // 2
         halves = ((measure.of[0], slices[:cut], parts[:cut]), (measure.of[1], slices[cut:], parts[cut:]))
-        one, other = (_band(layout, kind, s, p, nodes, dataset) for kind, s, p in halves)
+        if measure.q is not None:
+            assert column is not None
+            one, other = (_quantile(s, p, nodes, column, measure) for _, s, p in halves)
+        else:
+            one, other = (_band(layout, kind, s, p, nodes, dataset) for kind, s, p in halves)
         band = difference(one, other, floor=measure.of[0] == "value")
         shown = real(band, raws)
         return [each.model_copy(update={"significant": sure}) for each, sure in zip(shown, significant(band), strict=True)]
     band = _band(layout, measure.kind, slices, parts, nodes, dataset)
     return real(band, raws, beside=scale_beside(band, column) if measure.kind == "mean" and column is not None else None)
+
+
+def _part_of_whole(layout: Layout, measure: Measure) -> bool:
+    """Whether a ratio, or both of a difference, cannot be above 1: the numerator counts among what the denominator counts."""
+    components = [layout.parts[index].component for index in measure.parts]
+    pairs = (components[at : at + 2] for at in range(0, len(components), 2))
+    return all(ratio_limit(one, other, layout.question.bounds.max_rows) == 1 for one, other in pairs)
+
+
+def _quantile(slices: Sequence[Sums], parts: Sequence[Part], nodes: int, column: Column, measure: Measure) -> Band:
+    """In natural units."""
+    assert measure.q is not None
+    return scaled(quantile_band(slices, parts, nodes, column, float(measure.q)), float(column.step))
 
 
 def scale_beside(band: Band, column: Column) -> Floats:
@@ -122,11 +152,22 @@ def _band(layout: Layout, kind: str, slices: Sequence[Sums], parts: Sequence[Par
 
 
 def _proportion(layout: Layout, measure: Measure, cells: Sums, part: Part, nodes: int) -> Band:
-    """Each cell in the sum over all cells that are alike in the keys `within`, unknown ones included."""
-    table = cells.reshape(tuple(axis.size for axis in layout.axes))
+    """Each cell in the sum over all cells that are alike in the keys `within`, unknown ones included. The parts add up to 1."""
+    sizes = tuple(axis.size for axis in layout.axes)
     free = tuple(number for number, axis in enumerate(layout.axes) if axis.column not in (measure.within or ()))
-    total = np.broadcast_to(table.sum(axis=free, keepdims=True), table.shape).ravel()
-    return proportion_band(cells, total, part, nodes, int(np.prod([layout.axes[number].size for number in free], dtype=np.int64)))
+    last = tuple(range(len(sizes) - len(free), len(sizes)))
+    wholes = np.moveaxis(cells.reshape(sizes), free, last)  # the cells of one whole lie together
+    whole = wholes.reshape(-1, int(np.prod([sizes[number] for number in free], dtype=np.int64))).astype(np.float64)
+    total = np.broadcast_to(whole.sum(axis=1, keepdims=True), whole.shape)
+    counts = parts_of_whole(whole)
+
+    def in_order(table: Floats) -> Floats:
+        return np.moveaxis(table.reshape(wholes.shape), last, free).ravel()
+
+    band = proportion_band(cells, in_order(total), part, nodes, whole.shape[1])
+    with np.errstate(invalid="ignore"):
+        value = np.where(np.isnan(band.value), np.nan, in_order(counts / np.where(total > 0, total, 1.0)))
+        return Band(value, np.fmin(band.low, value), np.fmax(band.high, value), band.error)
 
 
 def _model(

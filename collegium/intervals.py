@@ -99,7 +99,7 @@ def unlimited_band(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den
         return Band(value, sd_num / sd_den * (low / (1 - low)), sd_num / sd_den * (high / (1 - high)), error)
 
 
-def proportion_band(cell: Sums, total: Sums, part: Part, nodes: int, cells: int) -> Band:
+def proportion_band(cell: Sums, total: Sums | Floats, part: Part, nodes: int, cells: int) -> Band:
     """A cell's share, in [0, 1], of a sum of `cells` cells that it is one of: both hold the cell's own noise."""
     sd = _sd(part, nodes, smooth=True)
     x, y = cell.astype(np.float64), total.astype(np.float64)

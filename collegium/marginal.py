@@ -21,7 +21,7 @@ from collegium.shown import real, scaled
 from collegium.table import Figure
 from collegium.view import Measure, without_margin
 
-__all__ = ["figures_of_sets", "measured_margins", "positions"]
+__all__ = ["band_of_margin", "figures_of_sets", "measured_margins", "positions"]
 
 
 def positions(layout: Layout, names: Sequence[str]) -> Keys:
@@ -47,7 +47,7 @@ def figures_of_sets(
     result = []
     for keys in sets:
         cells = [found[keys] for found in estimates]
-        band, beside = _band(layout, measure.kind, parts, cells, dataset, column)
+        band, beside = band_of_margin(layout, measure.kind, parts, cells, dataset, column)
         result.append(real(band, [None] * len(band.value), beside=beside))
     return result
 
@@ -62,7 +62,7 @@ def _estimates(
     return reconcile_margins([axis.size for axis in layout.axes], measured, sets)
 
 
-def _band(
+def band_of_margin(
     layout: Layout,
     kind: str,
     parts: Sequence[Part],
@@ -70,6 +70,10 @@ def _band(
     dataset: Dataset,
     column: Column | None,
 ) -> tuple[Band, Floats | None]:
+    """Values and intervals of one measure from the reconciled cells of its parts, each with what is left of the noise.
+
+    Also what the errors are compared with for the mark, None for the value itself.
+    """
     (first, sd) = cells[0]
     if kind == "value":
         counted = column if parts[0].component.kind == "sum" else None

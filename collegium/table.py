@@ -18,9 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from collegium.errors import Invalid
 from collegium.log.statement import canonical_json
 
-__all__ = ["TOTAL", "Coverage", "FactGroup", "Figure", "Mark", "MeasureInfo", "MissingNode", "Row", "Selection", "Table"]
+__all__ = ["MODELS", "TOTAL", "Coverage", "FactGroup", "Figure", "Mark", "MeasureInfo", "MissingNode", "Row", "Selection", "Table"]
 
 Mark = Literal["reliable", "caution", "unreliable"]
+
+MODELS = ("slope", "intercept", "regression")
+"""Kinds of measures whose figures have a `model_error`."""
 
 TOTAL = "(all)"
 """The label of a key that a row of GROUPING SETS adds up over."""
@@ -56,15 +59,29 @@ class MeasureInfo(_Closed):
     """What the schema and question say of one measure. `unit`, `decimals`, `clip` as in natural units of `column`.
 
     `bins` are the labels of the figures of one cell where there are several: bins of a histogram, coefficients of a regression.
+    `of` is what a difference is of. `part`: a ratio that cannot be above 1, because it is of a part to its whole.
     """
 
     label: str
     kind: str
+    of: str | None = None
+    part: Literal[True] | None = None
     column: str | None = None
     unit: str | None = None
     decimals: int | None = None
     clip: tuple[str, str] | None = None
     bins: tuple[str, ...] | None = None
+
+    @property
+    def percent(self) -> bool:
+        """Whether a person wants it in per cent: a share, a part of a whole, the difference of two shares."""
+        return self.kind in ("share", "proportion", "top_share") or self.of == "share" or bool(self.part)
+
+    def unit_in(self, language: str) -> str:
+        """What stands behind a title, in `en` or `zh`; "" where there is no unit."""
+        if not self.percent:
+            return "比特" if self.unit == "bits" and language == "zh" else self.unit or ""
+        return "%" if self.of is None else "百分点" if language == "zh" else "points"
 
 
 class MissingNode(_Closed):

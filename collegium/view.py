@@ -11,9 +11,12 @@ so are the titles of cells made by CASE. `parts` are indices into the question's
     share      [count, total]           of one condition
     ratio      [numerator, denominator] two of people, rows, count, and sums clipped to [0, ...]
     histogram  [i]                      a bins component
+    entropy    [i]                      of the same, in bits
+    top_share  [i]                      of the same: of a number's total what the top `q` of the rows hold, or of all rows what the
+                                        `top` largest codes have
     proportion [i]                      people, rows or count of a cell in the sum over the cells alike in the keys `within`
     quantile   [level, level, ...]      bins of one number, each level's edges among those of the next; `q` is the share below
-    difference [parts of one, parts of the other]   of two values, means, shares or ratios, as `of` says
+    difference [parts of one, parts of the other]   of two values, means, shares, ratios or quantiles, as `of` says
     slope      [count, total, squares of x; total, squares of y; product]   of y on x, over rows in which both are known
     intercept, correlation              of the same six
     regression [count; total and squares of each x in turn, then of y; the products of all pairs]   `columns` are y and the x
@@ -46,6 +49,8 @@ Kind = Literal[
     "share",
     "ratio",
     "histogram",
+    "entropy",
+    "top_share",
     "proportion",
     "quantile",
     "difference",
@@ -54,7 +59,7 @@ Kind = Literal[
     "correlation",
     "regression",
 ]
-Plain = Literal["value", "mean", "share", "ratio"]
+Plain = Literal["value", "mean", "share", "ratio", "quantile"]
 ColumnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PartIndex = Annotated[int, Field(ge=0, lt=MAX_COMPONENTS, strict=True)]
@@ -70,6 +75,8 @@ _SHAPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "share": (("count",), ("total",)),
     "ratio": (LINEAR, LINEAR),
     "histogram": (("bins",),),
+    "entropy": (("bins",),),
+    "top_share": (("bins",),),
     "proportion": (("people", "rows", "count"),),
     **dict.fromkeys(
         ("slope", "intercept", "correlation"), (("count",), ("total",), ("squares",), ("total",), ("squares",), ("product",))
@@ -86,6 +93,8 @@ def _shape(measure: Measure) -> tuple[tuple[str, ...], ...]:
         return (("bins",),) * len(measure.parts)
     if measure.kind == "difference":
         assert measure.of is not None
+        if "quantile" in measure.of:  # of both, and as many levels of each
+            return (("bins",),) * (len(measure.parts) // 2 * 2)
         return (*_SHAPES[measure.of[0]], *_SHAPES[measure.of[1]])
     if measure.kind == "regression":
         assert measure.columns is not None
@@ -106,6 +115,7 @@ class Measure(_Closed):
     parts: Annotated[tuple[PartIndex, ...], Field(min_length=1, max_length=MAX_COMPONENTS)]
     column: ColumnName | None = None
     q: Annotated[str, StringConstraints(pattern=r"^0\.[0-9]{0,11}[1-9]$")] | None = None
+    top: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     within: Annotated[tuple[ColumnName, ...], Field(max_length=8)] | None = None
     of: tuple[Plain, Plain] | None = None
     columns: Annotated[tuple[ColumnName, ...], Field(min_length=2, max_length=1 + MAX_PREDICTORS)] | None = None
@@ -113,14 +123,22 @@ class Measure(_Closed):
     @model_validator(mode="after")
     def _arity(self) -> Self:
         models = ("slope", "intercept", "correlation", "regression")
-        for name, kinds in (("q", ("quantile",)), ("within", ("proportion",)), ("of", ("difference",)), ("columns", models)):
+        for name, kinds in (("within", ("proportion",)), ("of", ("difference",)), ("columns", models)):
             if (getattr(self, name) is not None) != (self.kind in kinds):
                 raise ValueError(f"a {self.kind} has {'a' if self.kind in kinds else 'no'} {name!r}")
+        of_quantiles = self.of is not None and "quantile" in self.of
+        if of_quantiles and self.of != ("quantile", "quantile"):
+            raise ValueError("a difference is of two quantiles, or of none")
+        if self.kind == "top_share":
+            if (self.q is None) == (self.top is None):
+                raise ValueError("a top_share has either 'q' or 'top'")
+        elif self.top is not None or (self.q is not None) != (self.kind == "quantile" or of_quantiles):
+            raise ValueError(f"a {self.kind} has {'no' if self.q is not None or self.top is not None else 'a'} 'q', and no 'top'")
         if self.columns is not None and len(set(self.columns)) != len(self.columns):
             raise ValueError("the columns of a regression are different")
         if self.columns is not None and self.kind != "regression" and len(self.columns) != 2:
             raise ValueError(f"a {self.kind} is of two columns")
-        if self.kind == "quantile" and len(self.parts) > MAX_LEVELS:
+        if (self.kind == "quantile" and len(self.parts) > MAX_LEVELS) or (of_quantiles and len(self.parts) > 2 * MAX_LEVELS):
             raise ValueError(f"a quantile has at most {MAX_LEVELS} levels")
         if len(self.parts) != len(_shape(self)):
             raise ValueError(f"a {self.kind} is made of {len(_shape(self))} components, not {len(self.parts)}")
@@ -263,9 +281,11 @@ def _check_margins(measure: Measure, view: View, question: Question, place: str)
 def _check_measure(measure: Measure, components: tuple[Component, ...], place: str) -> None:
     if measure.kind == "difference":
         assert measure.of is not None
-        cut = len(_SHAPES[measure.of[0]])
+        cut = len(measure.parts) // 2
         for kind, parts in zip(measure.of, (measure.parts[:cut], measure.parts[cut:]), strict=True):
-            _check_measure(Measure(label=measure.label, kind=kind, parts=parts), components, place)
+            _check_measure(Measure(label=measure.label, kind=kind, parts=parts, q=measure.q), components, place)
+        if measure.q is not None and components[measure.parts[0]].column != components[measure.parts[-1]].column:
+            raise Invalid("a difference of quantiles is of one column", place=f"{place}.parts")
         return
     used: list[Component] = []
     for index, kinds in zip(measure.parts, _shape(measure), strict=True):

@@ -128,14 +128,15 @@ def _order(
         inner = inner.this
     if isinstance(inner, exp.Literal) and not inner.this.isdigit():
         raise source.refuse(node, "a table is ordered by its columns", remedy("order"))
-    target = key_of_name(inner, statement.items, scope)
+    target = key_of_name(inner, statement.items, scope, alias_first=True)
     if is_key(target):
         key = compile_key(target, scope)
         for other in keys:
             if other.same(key):
                 return Order(key=other.name, descending=descending)
         raise source.refuse(inner, f"{source.words(inner)} is no key of the table", "Add it to SELECT and GROUP BY.")
-    return Order(measure=figure(inner), descending=descending)
+    by_alias = key_of_name(inner, statement.items, scope) is inner  # the alias is a column's name too; elsewhere that goes first
+    return Order(measure=figure(target if by_alias else inner), descending=descending)
 
 
 def _limit(statement: Statement, components: Components) -> int | None:

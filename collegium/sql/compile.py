@@ -18,7 +18,7 @@ from collegium.sql.components import Components
 from collegium.sql.grammar import remedy
 from collegium.sql.grouping import Grouping, compile_grouping
 from collegium.sql.keys import Key, compile_key, is_key, unaliased
-from collegium.sql.measures import compile_measure
+from collegium.sql.measures import a_kind, compile_measure
 from collegium.sql.parse import Statement, parse_statement
 from collegium.sql.scope import Scope, open_scope
 from collegium.sql.sets import measure_margins
@@ -190,8 +190,7 @@ def _view(statement: Statement, grouping: Grouping, scope: Scope, components: Co
             columns.append(MeasureColumn(measure=len(measures)))
             measures.append(compile_measure(node, label, components))
             if grouping.sets is not None and measures[-1].kind not in ("value", "mean", "share", "ratio"):
-                refusal = f"a {measures[-1].kind} is not offered with grouping sets"
-                raise source.refuse(node, refusal, "Ask it in a statement of its own, with plain keys.")
+                raise source.refuse(node, *_not_in_sets(measures[-1], grouping))
         if label.lower() in labels:
             raise source.refuse(item, f"two columns are called {label}", "Leave one out." if is_key(node) else remedy("alias"))
         labels.add(label.lower())
@@ -203,6 +202,17 @@ def _view(statement: Statement, grouping: Grouping, scope: Scope, components: Co
             raise source.refuse(node, f"{words} stands in GROUP BY and not in SELECT", "Add it to SELECT.")
     facts = tuple(key.name for key in grouping.keys if key.kind == "fact")
     return View(measures=tuple(measures), columns=tuple(columns), facts=facts, sets=grouping.sets)
+
+
+def _not_in_sets(measure: Measure, grouping: Grouping) -> tuple[str, str]:
+    """Why a measure is refused beside GROUPING SETS, and what to write instead."""
+    of = measure.of[0] if measure.of is not None else measure.kind
+    if of == "quantile":
+        why = "a median is made of a tree of bins, which is not measured at every margin of a table"
+    else:
+        why = f"{a_kind(measure.kind)} is not offered with grouping sets"
+    apart = [f"GROUP BY {', '.join(keys)}" if keys else "no GROUP BY" for keys in grouping.sets or ()]
+    return why, f"Ask it in one request with this one, in a statement for each set: {'; '.join(apart[:4])}."
 
 
 def _key(node: exp.Expr, grouping: Grouping, scope: Scope) -> Key:

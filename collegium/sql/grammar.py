@@ -75,7 +75,7 @@ GRAMMAR: dict[str, Form] = {
             "measure",
             "figure - figure",
             "AVG(ontime) FILTER (WHERE gender = '1') - AVG(ontime) FILTER (WHERE gender = '2')",
-            "Two counts, sums, means, shares or ratios over different rows; the table says whether the difference is significant.",
+            "Two counts, sums, means, shares, ratios or medians over different rows; the table says whether it is significant.",
         ),
         Form(
             "proportion",
@@ -132,6 +132,28 @@ GRAMMAR: dict[str, Form] = {
             "HISTOGRAM(column) or HISTOGRAM(number, e0, e1, ...)",
             "HISTOGRAM(salary, 0, 5000, 10000, 50000)",
             "Rows by code, or in the bins [e0, e1), ..., the last one closed.",
+        ),
+        Form(
+            "entropy",
+            "measure",
+            "ENTROPY(column) or ENTROPY(number, e0, e1, ...)",
+            "ENTROPY(employer_region)",
+            "Shannon entropy in bits of the bins of such a HISTOGRAM, without `unknown`; both are measured, and paid, once.",
+        ),
+        Form(
+            "top_share",
+            "measure",
+            "TOP_SHARE(number, share, e0, e1, ...)",
+            "TOP_SHARE(salary, 0.1, 0, 5000, 10000, 20000, 50000)",
+            "What the top `share` of the rows with a value hold of the total, each row at the middle of its bin. Whole numbers of "
+            "few values need no edges. HISTOGRAM and ENTROPY with the same edges are measured, and paid, with it.",
+        ),
+        Form(
+            "top_codes",
+            "measure",
+            "TOP_SHARE(category, k)",
+            "TOP_SHARE(employer_region, 3)",
+            "The part of the rows with a code that the k most frequent codes have.",
         ),
         Form(
             "filter",
@@ -286,6 +308,8 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "ARRAY_AGG": ("it would list persons' values", "histogram"),
     "STRING_AGG": ("it would list persons' values", "histogram"),
     "APPROX_COUNT_DISTINCT": ("only persons are counted distinct", "people"),
+    "GINI": ("how uneven a total is shared is told by the part of the top", "top_share"),
+    "HHI": ("how uneven rows are shared among codes is told by the largest of them", "top_codes"),
     "VAR_SAMP": ("the variance here is the population's", "variance"),
     "STDDEV_SAMP": ("the standard deviation here is the population's", "stddev"),
     "BOOL_OR": ("it would show whether one person is there", "rows_if"),

@@ -47,10 +47,10 @@ def unaliased(item: exp.Expr) -> tuple[exp.Expr, exp.Identifier | None]:
     return item, None
 
 
-def key_of_name(node: exp.Expr, items: Sequence[exp.Expr], scope: Scope) -> exp.Expr:
+def key_of_name(node: exp.Expr, items: Sequence[exp.Expr], scope: Scope, *, alias_first: bool = False) -> exp.Expr:
     """The item of SELECT that a name or position in GROUP BY (or ORDER BY) stands for; the node itself if it is neither.
 
-    A column of the dataset goes before an alias of the same name, as in SQL.
+    A column of the dataset goes before an alias of the same name, as in SQL; in ORDER BY the alias goes first, as in SQL.
     """
     if isinstance(node, exp.Literal) and not node.is_string and node.this.isdigit() and len(node.this) < 5:
         position = int(node.this)
@@ -59,7 +59,7 @@ def key_of_name(node: exp.Expr, items: Sequence[exp.Expr], scope: Scope) -> exp.
         return unaliased(items[position - 1])[0]
     if isinstance(node, exp.Column) and not node.table and isinstance(node.this, exp.Identifier):
         name = scope.name(node)
-        if name not in scope.dataset.columns and name not in scope.schema.facts:
+        if alias_first or (name not in scope.dataset.columns and name not in scope.schema.facts):
             for item in items:
                 inner, alias = unaliased(item)
                 if alias is not None and " ".join(alias.name.split()).lower() == name:

@@ -22,7 +22,7 @@ from collegium.sql.values import number
 from collegium.tree import design, grids_of
 from collegium.view import MAX_PREDICTORS, Kind, Measure, Plain
 
-__all__ = ["compile_measure"]
+__all__ = ["a_kind", "compile_measure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class _Shape:
     column: str | None = None
     q: str | None = None
     columns: tuple[str, ...] | None = None
+    top: int | None = None
 
 
 _Args = list[exp.Expr]
@@ -48,7 +49,15 @@ def compile_measure(node: exp.Expr, label: str, components: Components) -> Measu
     if isinstance(inner, exp.Div) and isinstance(_bare(inner.expression), exp.Window):
         return _proportion(inner, label, components)
     shape = _figure(inner, components)
-    return Measure(label=label, kind=shape.kind, parts=shape.parts, column=shape.column, q=shape.q, columns=shape.columns)
+    return Measure(
+        label=label, kind=shape.kind, parts=shape.parts, column=shape.column, q=shape.q, top=shape.top, columns=shape.columns
+    )
+
+
+def a_kind(kind: str) -> str:
+    """A measure's kind as a refusal names it."""
+    words = kind.replace("_", " ")
+    return f"an {words}" if words[0] in "aei" else f"a {words}"
 
 
 def _figure(inner: exp.Expr, components: Components, otherwise: str = "rows") -> _Shape:
@@ -68,20 +77,23 @@ def _difference(node: exp.Sub, label: str, components: Components) -> Measure:
     one, other = (_figure(_bare(side), components, "difference") for side in (node.this, node.expression))
     kinds: list[Plain] = []
     for shape, side in ((one, node.this), (other, node.expression)):
-        if shape.kind not in ("value", "mean", "share", "ratio"):
-            raise source.refuse(side, f"no difference is made of a {shape.kind}", remedy("difference"))
+        if shape.kind not in ("value", "mean", "share", "ratio", "quantile"):
+            raise source.refuse(side, f"no difference is made of {a_kind(shape.kind)}", remedy("difference"))
         kinds.append(shape.kind)
+    if kinds[0] == kinds[1] and one.q != other.q:
+        raise source.refuse(node.expression, "the two quantiles are of different shares", remedy("difference"))
     if kinds[0] != kinds[1] or _unit(one, components) != _unit(other, components):
         raise source.refuse(node, "the two figures are of different kinds", remedy("difference"))
     if set(one.parts) & set(other.parts):
         what = "the same" if one.parts == other.parts else "not independent: they have a part in common"
         raise source.refuse(node, f"the two figures are {what}", "Give each its own FILTER, so that they count different rows.")
-    return Measure(label=label, kind="difference", parts=(*one.parts, *other.parts), of=(kinds[0], kinds[1]), column=one.column)
+    of, parts = (kinds[0], kinds[1]), (*one.parts, *other.parts)
+    return Measure(label=label, kind="difference", parts=parts, of=of, column=one.column, q=one.q)
 
 
 def _unit(shape: _Shape, components: Components) -> str | None:
     """The column in whose unit a figure is; counts, shares and ratios have none."""
-    if shape.kind == "mean" or components.found[shape.parts[0]].kind == "sum":
+    if shape.kind in ("mean", "quantile") or components.found[shape.parts[0]].kind == "sum":
         return shape.column
     return None
 
@@ -155,6 +167,7 @@ def _aggregate(node: exp.Expr, components: Components, otherwise: str = "rows") 
     least, most = _ARGUMENTS.get(name, (1, 1))
     if not least <= len(args) <= most:
         how = {(1, 1): "one argument", (2, 2): "two arguments"}.get((least, most), f"{least} to {most} arguments")
+        how = how if most < _MANY else "a column" if least == 1 else "a column and a share"
         raise scope.source.refuse(node, f"{name} takes {how}", remedy(_MAKERS[name][2]))
     return _MAKERS[name][1](node, args, narrowed, components)
 
@@ -259,13 +272,46 @@ def _model(kind: Kind) -> _Maker:
 
 
 def _histogram(node: exp.Expr, args: _Args, narrowed: Predicate | None, components: Components) -> _Shape:
-    name, column = components.scope.column(args[0], "column", "histogram")
+    return _bins("histogram", node, args[0], args[1:], narrowed, components)
+
+
+def _entropy(node: exp.Expr, args: _Args, narrowed: Predicate | None, components: Components) -> _Shape:
+    return _bins("entropy", node, args[0], args[1:], narrowed, components)
+
+
+def _top_share(node: exp.Expr, args: _Args, narrowed: Predicate | None, components: Components) -> _Shape:
+    """The bins of a HISTOGRAM of the same column and edges, and paid with it."""
+    scope = components.scope
+    value = number(args[1], scope.source)
+    shape = _bins("top_share", node, args[0], args[2:], narrowed, components)
+    assert shape.column is not None
+    column = scope.dataset.columns[shape.column]
+    if not column.is_number:
+        if value.denominator != 1 or not 1 <= value <= 1000:
+            raise scope.source.refuse(args[1], f"of {shape.column} the largest codes are counted", remedy("top_codes"))
+        return replace(shape, top=int(value))
+    scaled = value * 10**12
+    if not 0 < value < 1 or scaled.denominator != 1:
+        raise scope.source.refuse(args[1], "the share of the top lies between 0 and 1, with at most 12 digits", remedy("top_share"))
+    edges = components.found[shape.parts[0]].edges
+    if (edges[0] if edges is not None else column.min_steps) < 0:
+        raise scope.source.refuse(
+            node, "a total of numbers below zero has no shares", "Give edges from 0, or ask MEDIAN or QUANTILE."
+        )
+    return replace(shape, q=f"0.{int(scaled):012d}".rstrip("0"))
+
+
+def _bins(
+    kind: Kind, node: exp.Expr, of: exp.Expr, edge_nodes: _Args, narrowed: Predicate | None, components: Components
+) -> _Shape:
+    """One bin a code or whole number, or between edges."""
+    name, column = components.scope.column(of, "column", kind)
     edges = None
-    if len(args) > 1:
-        edges = public_edges(node, name, column, args[1:], components.scope, "histogram")
+    if edge_nodes:
+        edges = public_edges(node, name, column, edge_nodes, components.scope, kind)
     else:
-        one_cell_each(node, name, column, components.scope, "histogram")
-    return _Shape("histogram", (components.add(node, "bins", column=name, filter=narrowed, edges=edges),), name)
+        one_cell_each(node, name, column, components.scope, kind)
+    return _Shape(kind, (components.add(node, "bins", column=name, filter=narrowed, edges=edges),), name)
 
 
 # Name in the text: the class it must have been read as, what makes it, and the form that its messages propose.
@@ -282,6 +328,8 @@ _MAKERS: dict[str, tuple[type[exp.Expr], _Maker, str]] = {
     "STDDEV": (exp.Stddev, _stddev, "stddev"),
     "STDDEV_POP": (exp.StddevPop, _stddev, "stddev"),
     "HISTOGRAM": (exp.Anonymous, _histogram, "histogram"),
+    "ENTROPY": (exp.Anonymous, _entropy, "entropy"),
+    "TOP_SHARE": (exp.Anonymous, _top_share, "top_share"),
     "MEDIAN": (exp.Median, _median, "median"),
     "QUANTILE": (exp.Quantile, _quantile, "quantile"),
     "QUANTILE_DISC": (exp.PercentileDisc, _quantile, "quantile"),
@@ -291,9 +339,13 @@ _MAKERS: dict[str, tuple[type[exp.Expr], _Maker, str]] = {
     "REGRESSION": (exp.Anonymous, _model("regression"), "regression"),
 }
 
+_MANY = 10**6  # edges are counted where they are read
+
 # How many arguments: one where nothing is said.
 _ARGUMENTS = {
-    "HISTOGRAM": (1, 10**6),
+    "HISTOGRAM": (1, _MANY),
+    "ENTROPY": (1, _MANY),
+    "TOP_SHARE": (2, _MANY),
     "QUANTILE": (2, 2),
     "QUANTILE_DISC": (2, 2),
     "CORR": (2, 2),

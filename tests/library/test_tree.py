@@ -1,7 +1,7 @@
 """Bin trees: least squares as the textbook has it, divisions that cost least, quantiles whose intervals hold.
 
-What counts as failure: another figure than the general matrix formula gives, or coverage below 94 %. More than 96 % is none: an
-interval of a quantile ends at the edges of bins.
+What counts as failure: another figure than the general matrix formula gives, coverage below 94 %, or above 97 % where a bin holds
+fewer rows than the noise blurs. Above that elsewhere is none: an interval of a quantile ends at the edges of bins.
 """
 
 from __future__ import annotations
@@ -122,6 +122,32 @@ def test_intervals_hold_at_least_95_percent(rows: int, rho: int, q: float) -> No
     assert (band.low[known] <= band.value[known]).all()
     assert (band.value[known] <= band.high[known]).all()
     assert np.median(band.high - band.low) < (5001 if rows < 1000 else 500)  # and says something
+
+
+@pytest.mark.parametrize("q", [0.5, 0.9])
+def test_where_bins_are_finer_than_the_noise_intervals_hold_95_percent(q: float) -> None:
+    """Single tests at the edges, made one after the other, held 97.5 to 98.5 % here."""
+    rng = np.random.default_rng(7)
+    found = []
+    for rows in (4000, 5000, 6000):  # so that the truth lies at several places in its bin
+        values = np.clip(np.rint(rng.lognormal(6.3, 0.45, rows)), 0, 5000).astype(np.int64)
+        layout, column = layout_of("pay", 1_300_000), SCHEMA.datasets["t"].columns["pay"]
+        band = quantile_band(sums_of(layout, values, 1000, rng), layout.parts, 1, column, q)
+        truth = np.sort(values)[math.ceil(q * rows) - 1]
+        found.append(float(((band.low <= truth) & (truth <= band.high)).mean()))
+    assert 0.94 < float(np.mean(found)) < 0.97, found
+
+
+def test_a_truth_at_the_worst_place_of_its_bin_is_held_nearly_as_often() -> None:
+    """The rank wished is that of the last row of its bin, and a bin holds as many rows as the noise of D: tests moved by half a bin
+    without limit would hold it 92 % of the time."""
+    column, layout, times = SCHEMA.datasets["t"].columns["age"], layout_of("age", 20_000_000), 4000
+    sizes = [part.bins.size - 1 for part in layout.parts if part.bins is not None]
+    variances = [noise_scale(part) ** 2 for part in layout.parts]
+    each = round(float(np.sqrt(contrast_variance(sizes, variances, 0.4)[26])))
+    values = np.repeat(np.arange(20, 85), each)
+    band = quantile_band(sums_of(layout, values, times, np.random.default_rng(3)), layout.parts, 1, column, 26 / 65)
+    assert float(((band.low <= 45) & (band.high >= 45)).mean()) > 0.93
 
 
 def test_no_rows_no_figure() -> None:

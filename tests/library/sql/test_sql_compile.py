@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from collegium.errors import Invalid
+from collegium.question import Bounds
 from collegium.schema import Schema, parse_schema, read_schema
 from collegium.sql import compile_sql
 
@@ -64,12 +65,9 @@ def test_spelling_and_digest(one: str, other: str) -> None:
 
 
 def test_bounds_are_the_datasets_unless_given() -> None:
-    assert compile_sql("SELECT COUNT(*) FROM enrolment", SCHEMA, rho=1).question.bounds.model_dump() == {
-        "max_groups": 2,
-        "max_rows": 2,
-    }
+    assert compile_sql("SELECT COUNT(*) FROM enrolment", SCHEMA, rho=1).question.bounds == Bounds(max_groups=2, max_rows=2)
     asked = compile_sql("SELECT COUNT(*) FROM enrolment", SCHEMA, rho=1, max_rows=8, max_groups=4).question.bounds
-    assert asked.model_dump() == {"max_groups": 4, "max_rows": 8}
+    assert asked == Bounds(max_groups=4, max_rows=8)
 
 
 @pytest.mark.parametrize("bounds", [{"max_rows": 0}, {"max_groups": -1}, {"max_rows": 10_001}])

@@ -6,6 +6,7 @@ in steps, as they are signed. A change of meaning shows as a change of a line th
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from collegium.layout import compile_layout
 from collegium.question import And, Component, In, Not, Or, Predicate, Question, Range
 from collegium.schema import Schema, read_schema
 from collegium.selection import Compare, Condition, Never
-from collegium.sql import GRAMMAR, Compiled, compile_sql
+from collegium.sql import GRAMMAR, Compiled, compile_sql, measures
 from collegium.view import FactColumn, GroupColumn, View, check_view
 
 ROOT = Path(__file__).parents[3]
@@ -91,6 +92,7 @@ def view_line(view: View) -> str:
             measure = view.measures[column.measure]
             of = f" of {measure.column}" if measure.column else ""
             of += f" at {measure.q}" if measure.q else ""
+            of += f" top {measure.top}" if measure.top else ""
             of += f" within ({' '.join(measure.within)})" if measure.within is not None else ""
             of += f" of {' - '.join(measure.of)}s" if measure.of else ""
             of += f" of {measure.columns[0]} on {' '.join(measure.columns[1:])}" if measure.columns else ""
@@ -155,6 +157,16 @@ def test_every_place_points_at_its_words() -> None:
 
 def test_every_refusal_says_what_to_do() -> None:
     assert [case["sql"] for case in CORPUS["refused"] if not case["then"].endswith((".", "?", "…."))] == []
+
+
+def test_the_parser_and_the_page_know_the_same_functions() -> None:
+    """Every function that is compiled proposes a form of the page, and every function on the page is compiled."""
+    known = {name: form for name, (_, _, form) in measures._MAKERS.items()}
+    assert set(known.values()) <= set(GRAMMAR)
+    shown = [form.form + form.example + form.meaning for form in GRAMMAR.values() if form.kind == "measure"]
+    written = {word for text in shown for word in re.findall(r"\b([A-Z_]{3,})\(", text)}
+    assert written - {"FILTER", "OVER"} <= set(known)
+    assert set(known) - written <= {"COUNTIF", "MEAN", "QUANTILE_DISC"}  # other spellings
 
 
 STATEMENTS: dict[str, Any] = {
