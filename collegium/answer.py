@@ -13,35 +13,29 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collegium.accounting import epsilon_of, guarantee_sentence
 from collegium.bundle import Bundle, Verified, verify
-from collegium.errors import NotReleased, public_text
+from collegium.errors import NotReleased
+from collegium.overlap import overlap_notes
 from collegium.present import Presentable
 from collegium.question import Question
 from collegium.registry import Registry
-from collegium.schema import Schema
-from collegium.table import Coverage, FactGroup, Figure, Row, Table
+from collegium.schema import UNKNOWN, Schema
+from collegium.table import MODELS, TOTAL, Coverage, FactGroup, Figure, MeasureInfo, Row, Table
 from collegium.view import FactColumn, GroupColumn, View
+from collegium.wording import NOISE_IN, WORDS, reason_text
 
 if TYPE_CHECKING:
     import pandas
     import polars
 
-__all__ = ["NOISE", "Answer", "TableView"]
+__all__ = ["NOISE", "Answer", "TableView", "csv_of", "table_tree"]
 
-NOISE = "Figures contain privacy noise. They are not official statistics."
-
-REASONS = {
-    "offline": "not connected",
-    "deadline": "did not answer in time",
-    "not-logged": "was not asked yet: witnesses have not confirmed the coordinator's log",
-    "bad-answer": "its answer did not verify and was not used",
-    "withdrawn": "withdrew its release",
-}
+NOISE = NOISE_IN["en"]
 
 
 class Shown(Protocol):
@@ -81,6 +75,21 @@ class TableView:
         ]
 
     @property
+    def headings(self) -> list[str]:
+        """The same as a person reads them: in Chinese the schema's titles, where the statement gives none."""
+        if self.language != "zh":
+            return self.keys
+        schema = self.registry.schemas[self.figures.question.schema_id]
+        columns = schema.datasets[self.figures.question.dataset].columns
+        found = []
+        for c in self.figures.view.columns:
+            if isinstance(c, FactColumn):
+                found.append(c.title or schema.facts[c.fact].title.get("zh"))
+            elif isinstance(c, GroupColumn):
+                found.append(c.title or (columns[c.group].title.get("zh") if c.group in columns else c.group))
+        return found
+
+    @property
     def measures(self) -> list[str]:
         return [measure.label for measure in self.figures.table.measures]
 
@@ -90,8 +99,10 @@ class TableView:
         return self.figures.table.fact_groups[0].coverage
 
     def shown(self) -> list[tuple[FactGroup, Row]]:
-        """The rows a person wants: by fact when grouped by facts, with the whole federation last."""
+        """The rows a person wants: by fact when grouped by facts, with the whole federation last; where chosen, as ordered."""
         table = self.figures.table
+        if table.selection is not None:
+            return [(table.fact_groups[row.of], row) for row in table.in_order()]
         first, *others = [(group, table.rows_of(number)) for number, group in enumerate(table.fact_groups) if group.node is None]
         return [(group, row) for group, rows in (*others, first) for row in rows]
 
@@ -109,31 +120,38 @@ class TableView:
         return cells
 
     def rows(self, *, titles: bool = False) -> list[dict[str, Any]]:
-        """One dict a row: the keys, then for every measure NAME, NAME_low, NAME_high, NAME_mark; numbers are float or None."""
+        """One dict a row: the keys, then for every measure NAME, NAME_low, NAME_high, NAME_mark; numbers are float or None.
+
+        Shares are parts of one. Where they belong: `rank_best` and `rank_worst` of an ordered row, `unsure` of HAVING,
+        NAME_significant of a difference and NAME_model_error of a regression.
+        """
         rows = []
-        for group, row in self.shown():
+        shown = self.shown()
+        ranked, chosen = (any(getattr(row, name) is not None for _, row in shown) for name in ("rank", "unsure"))
+        for group, row in shown:
             line: dict[str, Any] = dict(zip(self.keys, self.labels(group, row, titles=titles), strict=True))
+            if ranked:
+                line |= dict(zip(("rank_best", "rank_worst"), row.rank or (None, None), strict=True))
+            if chosen:
+                line["unsure"] = row.unsure
             for info, figure in zip(self.figures.table.measures, row.figures, strict=True):
                 if info.bins is not None:
                     for label, part in zip(info.bins, figure.bins or [Figure(reason=figure.reason)] * len(info.bins), strict=True):
-                        line |= _numbers(f"{info.label} {label}", part)
+                        line |= _numbers(f"{info.label} {label}", part, info)
                 else:
-                    line |= _numbers(info.label, figure)
+                    line |= _numbers(info.label, figure, info)
             rows.append(line)
         return rows
 
     def to_csv(self) -> str:
         """Comma-separated, with a byte order mark for spreadsheet programs."""
-        rows = self.rows()
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\r\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return "\ufeff" + buffer.getvalue()
+        return csv_of([self])
 
     def _title(self, name: str, code: str, titles: bool) -> str:
         if not titles:
             return code
+        if code in (UNKNOWN, TOTAL):
+            return WORDS[self.language]["unknown" if code == UNKNOWN else "all"] if self.language == "zh" else code
         schema = self.registry.schemas[self.figures.question.schema_id]
         fact = schema.facts.get(name)
         column = schema.datasets[self.figures.question.dataset].columns.get(name)
@@ -152,6 +170,7 @@ class Answer(Presentable):
     bundle: Bundle
     registry: Registry
     language: str = "en"
+    ratios: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -191,7 +210,7 @@ class Answer(Presentable):
     def missing(self) -> dict[str, str]:
         """Node to sentence, for every node that is not in the figures of some question."""
         return {
-            each.node: REASONS.get(each.reason) or public_text(each.reason)
+            each.node: reason_text(each.reason, self.language)
             for figures in self.verified.figures
             for each in figures.accounts.missing
         }
@@ -236,7 +255,8 @@ class Answer(Presentable):
         return self.table.rows()
 
     def to_csv(self) -> str:
-        return self.table.to_csv()
+        """All tables and quotients, an empty line between two."""
+        return csv_of([*self.tables, *self.quotients])
 
     def to_polars(self) -> polars.DataFrame:
         """Needs polars, which the library does not bring along."""
@@ -260,7 +280,7 @@ class Answer(Presentable):
             },
             "free": self.free,
             "guarantee": self.guarantee,
-            "note": NOISE,
+            "note": NOISE_IN[self.language],
             "signatures_verified": self.verified.signatures,
             "missing": self.missing,
             "tables": [
@@ -269,10 +289,12 @@ class Answer(Presentable):
                     "revision": figures.indicator.revision,
                     "coverage": each.coverage.model_dump(),
                     "withdrawn": list(figures.withdrawn),
-                    "rows": each.rows(),
+                    **table_tree(each),
                 }
                 for each, figures in zip(self.views, self.verified.figures, strict=True)
             ],
+            "ratios": [{"label": each.measures[0], "rows": each.rows()} for each in self.quotients],
+            "overlaps": [note for view in self.views for note in overlap_notes(view)],
         }
 
     def __str__(self) -> str:
@@ -284,7 +306,34 @@ class Answer(Presentable):
         return self.registry.schemas[schema].datasets[dataset].unit
 
 
-def _numbers(name: str, figure: Figure) -> dict[str, Any]:
+def csv_of(views: Sequence[TableView]) -> str:
+    """The tables one below the other, with one byte order mark, which spreadsheet programs want at the beginning."""
+    buffer = io.StringIO()
+    for number, view in enumerate(views):
+        if number:
+            buffer.write("\r\n")
+        rows = view.rows()
+        names = list(rows[0]) if rows else [*view.keys, *view.measures]  # HAVING may have kept none
+        writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return "\ufeff" + buffer.getvalue()
+
+
+def table_tree(view: TableView) -> dict[str, Any]:
+    """For machines: what each measure is, what HAVING and LIMIT did, and the rows."""
+    table = view.figures.table
+    return {
+        "measures": [
+            {"label": info.label, "kind": info.kind, "unit": info.unit_in(view.language) or None, "percent": info.percent}
+            for info in table.measures
+        ],
+        "selection": None if table.selection is None else table.selection.model_dump(),
+        "rows": view.rows(),
+    }
+
+
+def _numbers(name: str, figure: Figure, info: MeasureInfo) -> dict[str, Any]:
     def number(text: str | None) -> float | None:
         return None if text is None else float(text)
 
@@ -293,4 +342,6 @@ def _numbers(name: str, figure: Figure) -> dict[str, Any]:
         f"{name}_low": number(figure.low),
         f"{name}_high": number(figure.high),
         f"{name}_mark": figure.mark or figure.reason,
+        **({f"{name}_significant": figure.significant} if info.of is not None else {}),
+        **({f"{name}_model_error": number(figure.model_error)} if info.kind in MODELS else {}),
     }

@@ -25,21 +25,21 @@ WORDS = {
         "noise": "Bars are 95 % intervals. Contains privacy noise; not an official statistic.",
         "coverage": "{} of {} universities.",
         "first": "The first {} of {} points.",
-        "share": "%",
+        "language": "en",
         "mark": "figure is",
     },
     "zh": {
         "noise": "误差线为 95% 置信区间。含隐私噪声，非法定统计。",
         "coverage": "{}/{} 所高校。",
         "first": "前 {} 个点，共 {} 个。",
-        "share": "%",
+        "language": "zh",
         "mark": "可靠性",
     },
 }
 
 
 def points(view: TableView, number: int) -> list[dict[str, Any]]:
-    """One dict a point of measure `number`: key, series, value, low, high, mark. Shares in per cent.
+    """One dict a point of measure `number`: key, series, value, low, high, mark. Shares and their differences in per cent.
 
     With keys k1, k2, ...: `key` is the last one's label and `series` those of the others. The row of all universities is left out
     where the table is by facts: beside a sum of everything its parts cannot be read.
@@ -77,7 +77,7 @@ def points_spec(data: list[dict[str, Any]], info: MeasureInfo, coverage: Coverag
     order = list(dict.fromkeys(each["key"] for each in data))
     if along:
         order.sort(key=int)
-    scale = {"zero": info.kind in ("value", "histogram", "share", "ratio")}
+    scale = {"zero": info.kind in ("value", "histogram", "share", "proportion", "ratio")}
     amount = {"type": "quantitative", "title": _title(info, words), "scale": scale}
     axis = {"labelAngle": 0, "labelLimit": 260, "labelOverlap": along}
     key = {"field": "key", "type": "ordinal", "title": None, "sort": order, "axis": axis}
@@ -174,7 +174,7 @@ def _by_code(view: TableView, number: int) -> list[tuple[str, Figure]]:
 
 
 def _numbers(figure: Figure, info: MeasureInfo) -> dict[str, Any]:
-    scale = 100 if info.kind == "share" else 1
+    scale = 100 if info.percent else 1
 
     def number(text: str | None) -> float | None:
         return None if text is None else float(text) * scale
@@ -183,7 +183,7 @@ def _numbers(figure: Figure, info: MeasureInfo) -> dict[str, Any]:
 
 
 def _title(info: MeasureInfo, words: dict[str, str]) -> str:
-    unit = words["share"] if info.kind == "share" else info.unit
+    unit = info.unit_in(words["language"])
     return f"{info.label} ({unit})" if unit else info.label
 
 

@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
     from collegium.client import Federation
     from collegium.schema import Schema
 
-__all__ = ["FileOption", "SchemaOption", "SetOption", "add_commands", "explains", "gather", "show_plan", "try_locally"]
+__all__ = [
+    "FileOption",
+    "RatioOption",
+    "SchemaOption",
+    "SetOption",
+    "add_commands",
+    "explains",
+    "gather",
+    "show_plan",
+    "titled",
+    "try_locally",
+]
 
 Connect = Callable[[Path | None, str], AbstractContextManager["Federation"]]
 
@@ -31,6 +43,9 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print comma-separated values, with a byte order mark.")]
 LanguageOption = Annotated[str, typer.Option("--lang", help="Labels in en or zh.")]
+RatioOption = Annotated[
+    list[str] | None, typer.Option("--ratio", help='"A / B": a figure of one statement by one of another. May be repeated.')
+]
 FileOption = Annotated[Path | None, typer.Option("--file", help="A saved question file instead of statements.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE for a place in the file. May be repeated.")]
 SchemaOption = Annotated[Path | None, typer.Option("--schema", help="A schema file. Default: your federation's schema.")]
@@ -56,6 +71,16 @@ def gather(sql: Sequence[str] | None, file: Path | None, values: Sequence[str] |
     if "epsilon" in given or "rho" in given:  # a typed cost replaces the file's, of whichever kind
         settings["epsilon"] = settings["rho"] = None
     return settings | given
+
+
+def titled(file: Path | None, language: str, ratios: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    """What is shown above and below the tables: a file's title, and ratios of the file and those typed."""
+    if file is None:
+        return "", tuple(ratios or ())
+    from collegium.saved import read_saved
+
+    saved = read_saved(file)
+    return saved.title_in(language), tuple(dict.fromkeys((*saved.ratios, *(ratios or ()))))
 
 
 def explains(settings: dict[str, Any]) -> bool:
@@ -86,7 +111,16 @@ def show_plan(
 
 
 def try_locally(
-    folder: Path, schema: Path | None, home: Path | None, settings: dict[str, Any], *, as_json: bool, as_csv: bool, lang: str
+    folder: Path,
+    schema: Path | None,
+    home: Path | None,
+    settings: dict[str, Any],
+    *,
+    as_json: bool,
+    as_csv: bool,
+    lang: str,
+    title: str = "",
+    ratios: tuple[str, ...] = (),
 ) -> None:
     """Print what the statements say of invented rows. Sends nothing."""
     from collegium.trial import Trial
@@ -98,7 +132,7 @@ def try_locally(
         plan = trial.plan(*settings["statements"], **_without_statements(settings))
         _say(json.dumps(plan.to_json(), ensure_ascii=False, indent=1) if as_json else str(plan))
         return
-    answer = trial.ask(*settings["statements"], **_without_statements(settings))
+    answer = replace(trial.ask(*settings["statements"], **_without_statements(settings)), ratios=ratios)
     if as_json:
         _say(json.dumps(answer.to_json(), ensure_ascii=False, indent=1))
     elif as_csv:
@@ -108,7 +142,10 @@ def try_locally(
 
         from collegium.show import tables
 
-        Console(highlight=False).print(tables(answer.views, answer.notes, lang))
+        console = Console(highlight=False)
+        if title:
+            console.print(title, style="bold", markup=False)
+        console.print(tables([*answer.views, *answer.quotients], answer.notes, lang))
 
 
 def add_commands(app: typer.Typer, connect: Connect) -> None:

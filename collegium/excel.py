@@ -20,16 +20,26 @@ def write_workbook(answer: Viewed, path: Path) -> Path:
     # Titles are written by `write_string`, whatever they look like: one that begins with "=" must not become a formula.
     workbook = writer.Workbook(str(path))
     bold = workbook.add_format({"bold": True, "bottom": 1})
+    percent = workbook.add_format({"num_format": "0.0##%"})  # the cell holds the part of one
     wrap = workbook.add_format({"text_wrap": True, "valign": "top"})
-    for number, view in enumerate(answer.views):
+    for number, view in enumerate([*answer.views, *answer.quotients]):
         sheet = workbook.add_worksheet("Figures" if number == 0 else f"Figures {number + 1}")
         rows = view.rows(titles=True)
+        in_percent = {
+            f"{name}{end}"
+            for info in view.figures.table.measures
+            if info.percent
+            for name in (f"{info.label} {label}".strip() for label in info.bins or ("",))
+            for end in ("", "_low", "_high")
+        }
         for column, name in enumerate(rows[0] if rows else ()):
             sheet.write_string(0, column, name, bold)
             for line, row in enumerate(rows, start=1):
                 value = row[name]
-                if isinstance(value, float):
-                    sheet.write_number(line, column, value)
+                if isinstance(value, bool):
+                    sheet.write_boolean(line, column, value)
+                elif isinstance(value, int | float):
+                    sheet.write_number(line, column, value, percent if name in in_percent else None)
                 elif value is not None:
                     sheet.write_string(line, column, str(value))
         sheet.freeze_panes(1, len(view.keys))

@@ -11,9 +11,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from collegium.chart import COLOURS, map_spec
-from collegium.show import figure_text, interval_text
-from collegium.table import Figure, MeasureInfo
+from collegium.show import choice_notes, figure_text, interval_text, model_text, place_text, unit_text
+from collegium.table import MODELS, Figure, MeasureInfo
 from collegium.tilegrid import COLUMNS, ROWS
+from collegium.wording import WORDS
 
 if TYPE_CHECKING:
     from collegium.answer import TableView
@@ -27,29 +28,32 @@ TILE = 40
 MAX_MAPS = 3
 CELL = 'style="text-align:right;padding:2px 8px"'
 KEY = 'style="text-align:left;padding:2px 8px"'
-INTERVAL = {"en": "95 % interval", "zh": "95% 置信区间"}
 
 
 def html_of(answer: Presentable) -> str:
     """One table a question, each with its tiles where it is by provinces, and the notes below."""
     parts = []
-    for view in answer.views:
+    for view in (*answer.views, *answer.quotients):
         parts.append(_table(view))
         measures = list(enumerate(view.figures.table.measures))[:MAX_MAPS]
-        parts += [_tiles(spec, info) for number, info in measures if (spec := map_spec(view, number))]
+        parts += [_tiles(spec, info, view.language) for number, info in measures if (spec := map_spec(view, number))]
     notes = "".join(f"<div>{escape(line)}</div>" for line in answer.notes)
     return f'<div style="font-size:13px">{"".join(parts)}<div style="color:#555;margin-top:6px">{notes}</div></div>'
 
 
 def _table(view: TableView) -> str:
     measures = view.figures.table.measures
-    heads = "".join(f"<th {KEY}>{escape(key)}</th>" for key in view.keys)
+    words = WORDS[view.language]
+    heads = "".join(f"<th {KEY}>{escape(key)}</th>" for key in view.headings)
+    shown = view.shown()
+    ranked, unsure = any(row.rank for _, row in shown), any(row.unsure for _, row in shown)
+    heads += "".join(f"<th {CELL}>{words[name]}</th>" for name, there in (("place", ranked), ("unsure", unsure)) if there)
     for info in measures:
-        unit = " %" if info.kind == "share" else f" ({info.unit})" if info.unit else ""
+        unit = unit_text(info, view.language)
         for label in info.bins or ("",):
             title = escape(f"{info.label} {label}".strip() + unit)
-            heads += f"<th {CELL}>{title}</th><th {CELL}>{INTERVAL[view.language]}</th><th></th>"
-    shown = view.shown()
+            heads += f"<th {CELL}>{title}</th><th {CELL}>{words['interval']}</th><th></th>"
+            heads += f"<th {CELL}>{words['model']}</th>" if info.kind in MODELS else ""
     whole = [bool(view.figures.table.facts) and group.facts == {} for group, _ in shown]
     cells = [
         [part for info, figure in zip(measures, row.figures, strict=True) for part in _parts(info, figure)] for _, row in shown
@@ -62,11 +66,16 @@ def _table(view: TableView) -> str:
     lines = []
     for (group, row), figures, skip in list(zip(shown, cells, whole, strict=True))[:MAX_ROWS]:
         line = "".join(f"<td {KEY}>{escape(label)}</td>" for label in view.labels(group, row))
+        line += f"<td {CELL}>{place_text(row)}</td>" if ranked else ""
+        line += f"<td {CELL}>{'?' if row.unsure else ''}</td>" if unsure else ""
         for info, figure, scale in zip(infos, figures, scales, strict=True):
-            line += f"<td {CELL}>{escape(figure_text(figure, info))}</td><td {CELL}>{escape(interval_text(figure, info))}</td>"
+            interval = escape(interval_text(figure, info, view.language))
+            line += f"<td {CELL}>{escape(figure_text(figure, info))}</td><td {CELL}>{interval}</td>"
             line += f"<td>{'' if skip else _bar(figure, scale)}</td>"
+            line += f"<td {CELL}>{escape(model_text(figure, info))}</td>" if info.kind in MODELS else ""
         lines.append(f"<tr{' style=font-weight:bold' if skip else ''}>{line}</tr>")
     more = f"<div>{len(shown) - MAX_ROWS} more rows: see rows()</div>" if len(shown) > MAX_ROWS else ""
+    more += "".join(f'<div style="color:#555">{escape(note)}</div>' for note in choice_notes(view))
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
 
 
@@ -100,7 +109,7 @@ def _bar(figure: Figure, scale: tuple[float, float]) -> str:
     )
 
 
-def _tiles(spec: dict[str, object], info: MeasureInfo) -> str:
+def _tiles(spec: dict[str, object], info: MeasureInfo, language: str) -> str:
     """The tile grid as SVG: the darker, the larger; grey has no figure."""
     data = spec["data"]
     assert isinstance(data, dict)
@@ -121,8 +130,8 @@ def _tiles(spec: dict[str, object], info: MeasureInfo) -> str:
             f'<text x="{x + TILE / 2 - 1.5}" y="{y + TILE / 2 + 3}" font-size="10" text-anchor="middle" fill="{ink}">'
             f"{escape(tile['short'])}</text></g>"
         )
-    unit = " %" if info.kind == "share" else f" {info.unit}" if info.unit else ""
-    caption = f"{info.label}: {low:,.4g} – {high:,.4g}{unit}"
+    unit = f" {info.unit_in(language)}"
+    caption = f"{info.label}: {low:,.4g} – {high:,.4g}{unit}".rstrip()
     size = f'width="{COLUMNS * TILE}" height="{ROWS * TILE}" role="img"'
     style = "margin:8px 24px 0 0;display:inline-block"
     return f'<div style="{style}"><div>{escape(caption)}</div><svg {size}>{"".join(drawn)}</svg></div>'

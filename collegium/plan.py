@@ -88,11 +88,7 @@ class Expected:
     national: ExpectedError
     typical: ExpectedError
     groups: tuple[ExpectedError, ...]  # as QuestionPlan.groups
-
-    @property
-    def points(self) -> bool:
-        """Whether it is a share of one, so that its half width is told in percentage points."""
-        return self.kind in ("share", "proportion") or self.kind == "difference of share"
+    points: bool  # whether it is a share of one, so that its half width is told in percentage points
 
     @property
     def relative(self) -> float | None:
@@ -122,6 +118,7 @@ class QuestionPlan:
     grouped: bool  # whether the statement itself groups by them
     groups: tuple[GroupOfNodes, ...]
     notes: tuple[str, ...]
+    first: int  # the place of the first statement with the same question: it is measured, and paid, once
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from collegium.accounting import epsilon_of, guarantee_sentence
 from collegium.bias import bias_notes
 from collegium.estimate import ExpectedError, expected_errors
+from collegium.figures import describe
 from collegium.layout import Layout, compile_layout
 from collegium.plan import Expected, GroupOfNodes, NodePlan, Plan, QuestionPlan, UnitCost
 from collegium.policy import Priced, PublishedPolicy, foresee, read_policy
@@ -82,12 +83,16 @@ def assemble(
 ) -> Plan:
     """The plan of compiled questions, one view each, at these nodes. Arguments as in `make_plan`."""
     weights, assumed = _rows_of(nodes, expect)
+    digests = [layout.question.digest for layout in layouts]
     units: dict[str, int] = {}
     for layout in {layout.question.digest: layout for layout in layouts}.values():  # asked twice, paid once
         units[layout.unit] = units.get(layout.unit, 0) + layout.question.rho
     cost = tuple(_cost(unit, rho, schema, delta) for unit, rho in units.items())
     return Plan(
-        questions=tuple(_question(layout, view, nodes, weights, schema) for layout, view in zip(layouts, views, strict=True)),
+        questions=tuple(
+            _question(layout, view, nodes, weights, schema, digests.index(layout.question.digest))
+            for layout, view in zip(layouts, views, strict=True)
+        ),
         nodes=tuple(nodes),
         cost=cost,
         delta=delta,
@@ -145,7 +150,10 @@ def _rows_of(nodes: Sequence[NodePlan], expect: int | None) -> tuple[dict[str, f
     return weights, text + ". Filters are not taken into account: say --expect ROWS if you know better."
 
 
-def _question(layout: Layout, view: View, nodes: Sequence[NodePlan], weights: Mapping[str, float], schema: Schema) -> QuestionPlan:
+def _question(
+    layout: Layout, view: View, nodes: Sequence[NodePlan], weights: Mapping[str, float], schema: Schema, first: int
+) -> QuestionPlan:
+    """`first` is the place of the first statement with this question: what later ones show is paid there."""
     dataset = schema.datasets[layout.question.dataset]
     answering = [node for node in nodes if node.answers]
     counted = {node.name for node in answering or nodes}
@@ -172,14 +180,16 @@ def _question(layout: Layout, view: View, nodes: Sequence[NodePlan], weights: Ma
     by_group = [errors(each) for each in groups]
     figures = tuple(
         Expected(
-            label=measure.label,
+            label=national_error.label,
             kind=measure.kind if measure.of is None else f"difference of {measure.of[0]}",
             unit=_unit(measure, dataset),
-            national=everywhere[place],
+            national=national_error,
             typical=alone[place],
             groups=tuple(each[place] for each in by_group),
+            points=describe(layout, measure, dataset).percent,
         )
-        for place, measure in enumerate(view.measures)
+        for place, national_error in enumerate(everywhere)
+        for measure in (view.measures[national_error.measure],)
     )
     return QuestionPlan(
         dataset=layout.question.dataset,
@@ -194,12 +204,15 @@ def _question(layout: Layout, view: View, nodes: Sequence[NodePlan], weights: Ma
         grouped=grouped,
         groups=groups,
         notes=tuple(bias_notes(layout, dataset)),
+        first=first,
     )
 
 
 def _unit(measure: Measure, dataset: Dataset) -> str:
     """Of the half width; none for counts."""
-    if measure.column is None or measure.kind in ("histogram", "ratio", "share"):
+    if measure.kind == "entropy":
+        return "bits"
+    if measure.column is None or measure.kind in ("histogram", "ratio", "share", "top_share"):
         return ""
     unit = dataset.columns[measure.column].unit
     return f"{unit}²" if unit and measure.kind == "variance" else unit

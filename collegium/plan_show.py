@@ -16,7 +16,7 @@ from collegium.accounting import NANO
 from collegium.estimate import ExpectedError
 from collegium.plan import Expected, NodePlan, Plan, QuestionPlan, rho_text
 
-__all__ = ["half_text", "plan_html", "plan_renderable", "plan_text", "plan_tree"]
+__all__ = ["half_text", "nodes_and_cost", "plan_html", "plan_renderable", "plan_text", "plan_tree"]
 
 MAX_GROUPS = 40
 MAX_NODES = 12
@@ -42,13 +42,21 @@ def plan_renderable(plan: Plan) -> RenderableType:
         cells = f"{question.cells:,} cell{'s' if question.cells > 1 else ''}"
         many = f"Question {number + 1}: " if len(plan.questions) > 1 else ""
         numbers = f"{question.values:,} noisy number{'s' if question.values > 1 else ''}"
-        parts.append(Text(f"{many}{question.dataset}, {cells}, {numbers} from each university"))
+        price = f", rho {rho_text(question.rho)}" if many else ""
+        if question.first < number:
+            price = f": the same that question {question.first + 1} measures, paid once"
+        parts.append(Text(f"{many}{question.dataset}, {cells}, {numbers} from each university{price}"))
         parts.append(_figures(question))
         if question.grouped:
             parts.append(_groups(question))
     parts.append(_nodes(plan))
     parts.append(_footer(plan))
     return Group(*parts)
+
+
+def nodes_and_cost(plan: Plan) -> RenderableType:
+    """Who is expected to answer, and what it costs, without any figure."""
+    return Group(_nodes(plan), _footer(plan))
 
 
 def half_text(error: ExpectedError, figure: Expected) -> str:
@@ -162,9 +170,8 @@ def _footer(plan: Plan) -> Text:
             text.append(f"; in all at most rho {rho_text(cost.national_rho)} = epsilon {cost.national_epsilon:.4g}")
             text.append(f" for a person at {cost.nodes}")
         text.append("\n")
-    for question in plan.questions:
-        for note in question.notes:
-            text.append(f"bias: {note}\n", style="yellow")
+    for note in dict.fromkeys(note for question in plan.questions for note in question.notes):
+        text.append(f"bias: {note}\n", style="yellow")
     text.append(f"assumed: {plan.assumed}\n", style="dim")
     if any(node.budgets for node in plan.nodes):
         text.append("What has been spent of a budget is known to the university alone. ", style="dim")
@@ -197,6 +204,7 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
                 "dataset": question.dataset,
                 "unit": question.unit,
                 "nano_rho": question.rho,
+                "paid_with_question": question.first,
                 "cells": question.cells,
                 "values": question.values,
                 "bias": list(question.notes),

@@ -29,6 +29,11 @@ class Viewed(Protocol):
         ...
 
     @property
+    def quotients(self) -> list[TableView]:
+        """Ratios across questions that were asked to be shown with them."""
+        ...
+
+    @property
     def notes(self) -> list[str]:
         """Sentences that belong under the figures: coverage, what is missing, cost, guarantee, noise."""
         ...
@@ -44,7 +49,20 @@ def optional(module: str) -> Any:
 
 
 class Presentable(Viewed):
-    """Mixed into answers."""
+    """Mixed into answers. `ratios` are quotients across questions that are shown below the tables."""
+
+    ratios: tuple[str, ...] = ()
+
+    def ratio(self, text: str) -> TableView:
+        """`"students / teachers"`: a count or sum of one question divided by one of another, row by row. Raises Invalid."""
+        from collegium.across import ratio_of
+
+        return ratio_of(self.views, text)
+
+    @property
+    def quotients(self) -> list[TableView]:
+        """One for each of `ratios`; none while there is no figure."""
+        return [self.ratio(text) for text in self.ratios] if self.views else []
 
     def _view(self, question: int) -> TableView:
         views = self.views
@@ -60,7 +78,8 @@ class Presentable(Viewed):
         fields = []
         for name in rows[0]:
             numeric = name not in view.keys and not name.endswith("_mark")
-            fields.append(arrow.field(name, arrow.float64() if numeric else arrow.string()))
+            kind = arrow.bool_() if any(isinstance(row[name], bool) for row in rows) else arrow.float64()
+            fields.append(arrow.field(name, kind if numeric else arrow.string()))
         return arrow.Table.from_pylist(rows, schema=arrow.schema(fields))
 
     def to_excel(self, path: Path | str) -> Path:

@@ -1,7 +1,10 @@
-"""Progress of a question on a terminal: universities answered, refused, held, missing."""
+"""Progress of a question on a terminal or in a notebook: universities answered, refused, held, missing."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -9,11 +12,28 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from collegium.v1.federation_pb2 import Progress as Report
 
-__all__ = ["Bar", "Taken"]
+__all__ = ["Bar", "Taken", "followed", "watched"]
+
+
+def watched() -> bool:
+    """Whether somebody looks on: standard error is a terminal, or this is a notebook. A script's output stays clean."""
+    return sys.stderr.isatty() or Console().is_jupyter
+
+
+@contextmanager
+def followed(
+    nodes: int, wanted: bool | None, *, watched: Callable[[], bool] = watched
+) -> Iterator[Callable[[Report], None] | None]:
+    """A bar for `nodes` universities: if `wanted`, or, where that is None, if somebody looks on. None where there is none."""
+    if not (watched() if wanted is None else wanted):
+        yield None
+        return
+    with Bar(nodes) as bar:
+        yield bar
 
 
 class Bar:
-    """A bar on standard error; nothing at all when `quiet`."""
+    """A bar on standard error, in a notebook below the cell; nothing at all when `quiet`."""
 
     def __init__(self, nodes: int, *, quiet: bool = False) -> None:
         self._progress = Progress(

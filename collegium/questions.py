@@ -14,7 +14,7 @@ from rich.text import Text
 
 from collegium.answer import Answer
 from collegium.errors import CollegiumError
-from collegium.show import figure_text, interval_text
+from collegium.show import figure_text, interval_text, unit_text
 
 if TYPE_CHECKING:
     from collegium.client import Federation
@@ -97,13 +97,16 @@ def _first_rows(answer: Answer, number: int) -> Grid:
     view = answer.tables[number]
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     measures = [(place, info) for place, info in enumerate(view.figures.table.measures) if info.bins is None]
-    for heading in view.keys:
+    for heading in view.headings:
         grid.add_column(heading)
     for _, info in measures:
-        grid.add_column(info.label, justify="right")
+        grid.add_column(info.label + unit_text(info, view.language), justify="right")
     shown = view.shown()
     for group, row in shown[:SHOWN_ROWS]:
-        cells = (f"{figure_text(row.figures[place], info)} ({interval_text(row.figures[place], info)})" for place, info in measures)
+        cells = (
+            f"{figure_text(row.figures[place], info)} ({interval_text(row.figures[place], info, view.language)})"
+            for place, info in measures
+        )
         grid.add_row(*view.labels(group, row), *cells)
     if len(shown) > SHOWN_ROWS:
         grid.caption = f"{len(shown) - SHOWN_ROWS} more rows: collegium result {answer.id[:12]}"

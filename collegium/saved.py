@@ -1,10 +1,11 @@
 """A question kept as a file, to be asked again with other values: each year, each province.
 
-    title = "Graduates by province"
+    title = "Graduates by province"      # or { en = "...", zh = "..." }
     sql = "SELECT province, COUNT(*) AS graduates FROM graduate WHERE year = {year} GROUP BY province"   # or a list of statements
     epsilon = "0.3"                      # or rho; the same each time, so that a question already asked is found again
     purpose = "annual report"
     max_groups = 2                       # max_rows, max_groups and nodes are optional
+    ratio = "students / teachers"        # optional: of two figures of two statements
     [clip]
     salary = [0, 20000]
     [set]                                # values for the places in braces, unless --set says otherwise
@@ -36,11 +37,19 @@ MAX_RANGE = 100
 Amount = str | int | Decimal
 
 
+class _Title(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    en: str
+    zh: str = ""
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sql: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    title: str = ""
+    title: str | _Title = ""
+    ratio: str | tuple[str, ...] = ()
     epsilon: Amount | None = None
     rho: Amount | None = None
     purpose: str = ""
@@ -60,7 +69,20 @@ class Saved:
 
     @property
     def title(self) -> str:
-        return self.file.title or Path(self.place).stem
+        """In English."""
+        return self.title_in("en")
+
+    def title_in(self, language: str) -> str:
+        """In `en` or `zh`; the English one where there is no other, the file's name where there is none."""
+        title = self.file.title
+        if not isinstance(title, str):
+            title = (title.zh if language == "zh" else "") or title.en
+        return title or Path(self.place).stem
+
+    @property
+    def ratios(self) -> tuple[str, ...]:
+        """Quotients across the statements, to be shown below their tables."""
+        return (self.file.ratio,) if isinstance(self.file.ratio, str) else self.file.ratio
 
     @property
     def statements(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -18,13 +18,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from collegium.answer import NOISE, Answer
+from collegium.across import check_ratios
+from collegium.answer import NOISE, Answer, TableView
 from collegium.chart import points, points_spec
 from collegium.errors import Invalid
 from collegium.present import optional
 from collegium.questions import LOOK_BACK, fetch
 from collegium.saved import Saved
-from collegium.show import figure_text, interval_text
+from collegium.show import WORDS, figure_text, interval_text, unit_text
 
 if TYPE_CHECKING:
     from collegium.client import Federation
@@ -61,7 +62,7 @@ class Series:
             {self.name: each.value, **row}
             for each in self.points
             if each.answer is not None and each.value not in self.missing
-            for row in each.answer.tables[question].rows()
+            for row in _tables(each.answer)[question].rows()
         ]
 
     def to_csv(self, question: int = 0) -> str:
@@ -85,6 +86,7 @@ class Series:
                     "request": each.answer.id if each.answer is not None else None,
                     "asked_now": each.asked,
                     "tables": each.answer.to_json()["tables"] if each.answer is not None else [],
+                    "ratios": each.answer.to_json()["ratios"] if each.answer is not None else [],
                 }
                 for each in self.points
             ],
@@ -95,7 +97,7 @@ class Series:
         data, last = [], None
         for each in self.points:
             if each.answer is not None and each.value not in self.missing:
-                last = each.answer.tables[question]
+                last = _tables(each.answer)[question]
                 for point in points(last, measure):
                     keys = [point["series"], point["key"]] if last.keys else []
                     data.append(point | {"key": each.value, "series": ", ".join(key for key in keys if key)})
@@ -108,7 +110,7 @@ class Series:
         """For a terminal: one table a question."""
         known = [each for each in self.points if each.value not in self.missing]
         parts: list[RenderableType] = [Text(self.title, style="bold")]
-        for question in range(len(known[0].answer.tables) if known and known[0].answer is not None else 0):
+        for question in range(len(_tables(known[0].answer)) if known and known[0].answer is not None else 0):
             parts.append(self._grid(question, known))
         if self.missing:
             parts.append(Text(f"no figures for {self.name} = {', '.join(self.missing)}; --ask asks for them", style="yellow"))
@@ -122,21 +124,21 @@ class Series:
     def _grid(self, question: int, known: Sequence[Point]) -> Grid:
         grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         assert known[0].answer is not None
-        first = known[0].answer.tables[question]
+        first = _tables(known[0].answer)[question]
         measures = [(place, info) for place, info in enumerate(first.figures.table.measures) if info.bins is None]
-        for heading in (self.name, *first.keys):
+        for heading in (self.name, *first.headings):
             grid.add_column(heading)
         for _, info in measures:
-            grid.add_column(info.label, justify="right")
-            grid.add_column("95 % interval", justify="right", style="dim")
+            grid.add_column(info.label + unit_text(info, first.language), justify="right")
+            grid.add_column(WORDS[first.language]["interval"], justify="right", style="dim")
         for each in known:
             assert each.answer is not None
-            view = each.answer.tables[question]
+            view = _tables(each.answer)[question]
             for group, row in view.shown():
                 texts = [
                     text
                     for place, info in measures
-                    for text in (figure_text(row.figures[place], info), interval_text(row.figures[place], info))
+                    for text in (figure_text(row.figures[place], info), interval_text(row.figures[place], info, view.language))
                 ]
                 grid.add_row(each.value, *view.labels(group, row), *texts)
         return grid
@@ -167,6 +169,8 @@ def series(
     for value in values:
         settings = saved.settings({**(others or {}), name: value})
         prepared.append(federation.prepare(*settings.pop("statements"), **settings))
+    for each in prepared:
+        check_ratios(saved.ratios, each.questions, each.views)
     known: dict[bytes, Answer] = {}
     wanted = {_same(each.request) for each in prepared}
     for line in federation.requests(LOOK_BACK):
@@ -179,10 +183,15 @@ def series(
     for value, each in zip(values, prepared, strict=True):
         old = known.get(_same(each.request))
         if old is None and ask:
-            made.append(Point(value, federation.submit(each), asked=True))
+            made.append(Point(value, replace(federation.submit(each), ratios=saved.ratios), asked=True))
         else:
-            made.append(Point(value, old))
-    return Series(name, saved.title, tuple(made))
+            made.append(Point(value, None if old is None else replace(old, ratios=saved.ratios)))
+    return Series(name, saved.title_in(federation.language), tuple(made))
+
+
+def _tables(answer: Answer) -> list[TableView]:
+    """Of the statements, and then of the quotients of two of them."""
+    return [*answer.tables, *answer.quotients]
 
 
 def _same(request: Request) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collegium.accounting import epsilon_of
-from collegium.answer import NOISE, TableView
+from collegium.answer import TableView, csv_of, table_tree
 from collegium.asking import Ask, nano_rho
 from collegium.combine import AskedNode, NodeRelease, combine
 from collegium.compiling import compile_request
@@ -25,6 +25,7 @@ from collegium.dummy import FACTS
 from collegium.engines import TrialEngine, trial_engine
 from collegium.errors import Invalid, NotReleased
 from collegium.layout import Layout, compile_layout
+from collegium.overlap import overlap_notes
 from collegium.plan import NodePlan, Plan, rho_text
 from collegium.plan_make import assemble
 from collegium.planning import without_explain
@@ -34,6 +35,7 @@ from collegium.question import Question
 from collegium.schema import Schema, read_schema
 from collegium.table import Coverage, Table
 from collegium.view import View
+from collegium.wording import FOOTER, NOISE_IN
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INVENTED", "Trial", "TrialAnswer"]
 
-INVENTED = "Tried on invented rows: no figure of it means anything, nothing was sent, signed or charged."
+INVENTED = FOOTER["en"]["invented"]
 DELTA = "1e-6"
 
 
@@ -159,6 +161,7 @@ class TrialAnswer(Presentable):
     schema: Schema
     delta: str
     language: str = "en"
+    ratios: tuple[str, ...] = ()
 
     @property
     def views(self) -> list[TableView]:
@@ -189,18 +192,25 @@ class TrialAnswer(Presentable):
 
     @property
     def notes(self) -> list[str]:
-        coverage = self.coverage
+        coverage, words = self.coverage, FOOTER[self.language]
+        zh = self.language == "zh"
         costs = (
-            f"it would cost: rho {rho_text(rho)} = epsilon {epsilon_of(rho, self.delta):.4g} a {unit} at each university"
+            words["would cost"].format(
+                words["a unit"].format(
+                    rho_text(rho), epsilon_of(rho, self.delta), self.schema.units[unit].title.get("zh") if zh else unit
+                )
+            )
             for unit, rho in self.cost.items()
         )
-        return [INVENTED, f"coverage: {coverage.answered} of {coverage.asked} invented universities", *costs, NOISE]
+        overlaps = [note for view in self.views for note in overlap_notes(view)]
+        covered = words["invented coverage"].format(coverage.answered, coverage.asked)
+        return [words["invented"], covered, *overlaps, *costs, NOISE_IN[self.language]]
 
     def rows(self) -> list[dict[str, Any]]:
         return self.table.rows()
 
     def to_csv(self) -> str:
-        return "".join(view.to_csv() for view in self.views)
+        return csv_of([*self.views, *self.quotients])
 
     def to_polars(self) -> polars.DataFrame:
         """Needs polars, which the library does not bring along."""
@@ -221,15 +231,17 @@ class TrialAnswer(Presentable):
             "note": INVENTED,
             "cost": {unit: {"nano_rho": rho, "epsilon": epsilon_of(rho, self.delta)} for unit, rho in self.cost.items()},
             "tables": [
-                {"question": view.figures.question.digest, "coverage": view.coverage.model_dump(), "rows": view.rows()}
+                {"question": view.figures.question.digest, "coverage": view.coverage.model_dump(), **table_tree(view)}
                 for view in self.views
             ],
+            "ratios": [{"label": each.measures[0], "rows": each.rows()} for each in self.quotients],
+            "overlaps": [note for view in self.views for note in overlap_notes(view)],
         }
 
     def __str__(self) -> str:
         from collegium.show import tables_text
 
-        return tables_text(self.views, self.notes, self.language)
+        return tables_text([*self.views, *self.quotients], self.notes, self.language)
 
 
 def _campuses(folder: Path) -> list[_Campus]:

@@ -6,15 +6,20 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from planned import ASKER, FED, NOW, Campus, allowing, key, plan, policy_note, registry, statements_key
 
-from collegium.accounting import epsilon_of
+from collegium.accounting import epsilon_of, noise_scale
 from collegium.asking import Ask, prepare
+from collegium.combine import AskedNode, NodeRelease, combine
 from collegium.errors import Invalid
+from collegium.layout import compile_layout
 from collegium.plan import Plan
 from collegium.planning import without_explain
 from collegium.policy import read_policy
+from collegium.sql import compile_sql
+from collegium.table import TOTAL
 
 COUNT = "SELECT COUNT(*) AS n FROM graduate"
 PAY = "SELECT AVG(salary) AS pay FROM graduate"
@@ -242,3 +247,71 @@ def test_more_cost_never_makes_a_plan_worse(measure: str) -> None:
         for rho in ("0.001", "0.01", "0.1")
     ]
     assert halves[0] > halves[1] > halves[2] > 0
+
+
+# ---- margins, models, shared measurements
+
+
+def test_every_margin_has_its_own_error_and_it_is_the_table_s() -> None:
+    """What reconciling leaves of the noise: as the table says that will be made, for any figures."""
+    sql = "SELECT gender, ontime, COUNT(*) AS n, AVG(salary) AS pay FROM graduate GROUP BY CUBE (gender, ontime)"
+    (question,) = plan(CAMPUSES[:2], sql, rho="0.02").questions
+    halves = {figure.label: figure.national.half_width for figure in question.figures}
+    assert [*halves] == [
+        f"{name} {at}" for name in ("n", "pay") for at in ("by gender, ontime", "by gender", "by ontime", "in all")
+    ]
+    schema = registry(CAMPUSES[:1]).schema
+    compiled = compile_sql(sql, schema, rho=20_000_000)
+    layout = compile_layout(compiled.question, schema)
+    scales = tuple(repr(noise_scale(part)) for part in layout.parts)
+    nothing = np.full(layout.length, 1000, dtype="<i8").tobytes()
+    asked = [AskedNode(name) for name in ("a", "b")]
+    table = combine(layout, compiled.view, schema, [NodeRelease(each.node, nothing, scales) for each in asked], asked)
+    for row in table.rows:
+        names = [name for name, label in zip(("gender", "ontime"), row.group, strict=True) if label != TOTAL]
+        label = f"n by {', '.join(names)}" if names else "n in all"
+        assert halves[label] == pytest.approx(1.96 * float(row.figures[0].error or 0), rel=1e-3)
+    alone = plan(CAMPUSES[:2], "SELECT COUNT(*) AS n FROM graduate", rho="0.02").questions[0].figures[0]
+    assert halves["n in all"] > alone.national.half_width  # the margins share its cost
+
+
+def test_every_measure_has_its_error_nationally_by_province_and_at_one_university() -> None:
+    measures = {
+        "h": "ENTROPY(discipline_cat)",
+        "top": "TOP_SHARE(discipline_cat, 3)",
+        "held": "TOP_SHARE(salary, 0.1, 0, 5000, 10000, 50000)",
+        "m": "MEDIAN(salary)",
+        "gap": "MEDIAN(salary) FILTER (WHERE gender = '1') - MEDIAN(salary) FILTER (WHERE gender = '2')",
+        "r": "REGRESSION(salary, year)",
+        "rate": "COUNT_IF(ontime) / COUNT(*)",
+        "v": "VAR_POP(salary)",
+        "g": "HISTOGRAM(gender)",
+    }
+    sql = "SELECT " + ", ".join(f"{text} AS {name}" for name, text in measures.items()) + " FROM graduate"
+    question = plan(CAMPUSES, sql, rho="0.05").questions[0]
+    found = {figure.label: figure for figure in question.figures}
+    assert [*found] == ["h", "top", "held", "m", "gap", "r intercept", "r year", "rate", "v", "g"]
+    for figure in found.values():
+        assert 0 < figure.national.half_width < math.inf
+        assert figure.typical.half_width > 0
+        assert len(figure.groups) == len(question.groups) == 3
+    assert [label for label, figure in found.items() if figure.points] == ["top", "held", "rate"]
+    assert found["h"].unit == "bits"
+    assert found["gap"].unit == found["m"].unit == "CNY a month"
+    less = plan(CAMPUSES, sql, rho="0.5").questions[0]
+    for cheap, dear in zip(question.figures, less.figures, strict=True):
+        assert dear.national.half_width < cheap.national.half_width
+
+
+def test_statements_that_show_one_histogram_say_that_it_is_paid_once() -> None:
+    shared = "SELECT gender, {} AS x FROM graduate GROUP BY gender"
+    statements = [shared.format(each) for each in ("HISTOGRAM(discipline_cat)", "ENTROPY(discipline_cat)")]
+    made = plan(CAMPUSES, *statements, COUNT, shared.format("TOP_SHARE(discipline_cat, 2)"), rho="0.04")
+    assert [question.first for question in made.questions] == [0, 0, 2, 0]
+    assert made.rho == 40_000_000  # three shares for the histogram, one for the count
+    assert [question.rho for question in made.questions] == [30_000_000, 30_000_000, 10_000_000, 30_000_000]
+    text = " ".join(str(made).split())
+    assert text.count("the same that question 1 measures, paid once") == 2
+    assert "rho 0.03 " in text
+    assert text.count("bias:") == 1  # the same note is told once
+    assert [each["paid_with_question"] for each in made.to_json()["questions"]] == [0, 0, 2, 0]

@@ -19,6 +19,7 @@ from collegium.errors import Invalid
 from collegium.schema import parse_schema, read_schema
 from collegium.tilegrid import LETTERS, PROVINCES, fits
 from collegium.trial import Trial, TrialAnswer
+from collegium.wording import NOISE_IN
 
 TOML = Path(__file__).parent.parent.parent / "examples" / "higher-education" / "schema.toml"
 SCHEMA = read_schema(TOML)
@@ -207,7 +208,7 @@ def test_excel_holds_figures_and_says_what_they_are(chinese: TrialAnswer, tmp_pa
         figures = archive.read("xl/worksheets/sheet1.xml").decode()
     assert 'name="Figures"' in sheets
     assert 'name="About"' in sheets
-    assert NOISE in texts
+    assert NOISE_IN["zh"] in texts
     assert "北京市" in texts
     assert "<f>" not in figures  # no formula
     assert f"<v>{chinese.rows()[0]['graduates']:g}</v>" in figures

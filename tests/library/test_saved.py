@@ -47,6 +47,16 @@ def test_places_are_filled_and_settings_are_those_of_the_file(tmp_path: Path) ->
     assert "2026" in found.settings({"province": "11", "year": "2026"})["statements"][0]
 
 
+def test_titles_in_two_languages_and_ratios(tmp_path: Path) -> None:
+    found = saved(tmp_path, "sql = 'x'\nratio = 'a / b'\n[title]\nen = 'Pay'\nzh = '起薪'")
+    assert (found.title, found.title_in("en"), found.title_in("zh")) == ("Pay", "Pay", "起薪")
+    assert found.ratios == ("a / b",)
+    assert "ratio" not in found.settings()
+    assert saved(tmp_path, "sql = 'x'\n[title]\nen = 'Pay'").title_in("zh") == "Pay"
+    assert saved(tmp_path, "sql = 'x'").title_in("zh") == "graduates"
+    assert saved(tmp_path, "sql = 'x'\nratio = ['a / b', 'c / d']").ratios == ("a / b", "c / d")
+
+
 @pytest.mark.parametrize("value", ["1 OR 1=1", "'", "1)", "1; SELECT", "--", "2025--", "2025--x", "", "2025\n", "a" * 65, "1/*"])
 def test_a_value_is_a_number_or_a_code_and_nothing_else(value: str, tmp_path: Path) -> None:
     with pytest.raises(Invalid):
@@ -70,6 +80,8 @@ def test_missing_and_unknown_names_are_named(tmp_path: Path) -> None:
         "sql = []",
         "sql = 'SELECT 1'\nwhat = 1",
         "sql = 'x'\nmax_rows = 'many'",
+        "sql = 'x'\n[title]\nzh = '起薪'",
+        "sql = 'x'\nratio = 3",
         "sql = ",
         "sql = 'x'\n[clip]\na = [1]",
     ],
