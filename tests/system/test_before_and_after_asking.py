@@ -1,4 +1,7 @@
-"""Around asking, with real processes: a plan that costs nothing and foretells, earlier questions, a series at one cost each."""
+"""Around asking, with real processes: a plan that costs nothing and foretells, earlier questions, a series at one cost each.
+
+The researcher's commands run in this process, which saves the start of an interpreter each; the federation's are processes.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small import RESEARCHER, ask, campus, node_budget, open_small, people, typed
+from small import RESEARCHER, ask, campus, charged, open_small, people, typed_here
 
 import collegium
 from collegium.errors import Exit
-
-pytestmark = pytest.mark.long  # dozens of commands against one federation: minutes on two cores
 
 if TYPE_CHECKING:
     from launch import Federation
@@ -65,13 +66,13 @@ def _await_verdict(opened: Federation, node: str, word: str) -> None:
 
 def said(federation: Federation, *words: str | Path) -> Any:
     """The JSON of one of the researcher's commands."""
-    done = typed("collegium", *words, "--json", home=federation.researcher_home(RESEARCHER))
+    done = typed_here("collegium", *words, "--json", home=federation.researcher_home(RESEARCHER))
     assert done.code == Exit.OK, done.err
     return json.loads(done.out)
 
 
 def spent(federation: Federation) -> int:
-    return sum(node_budget(federation, name) for name in ("univ-a", "univ-b", "univ-c"))
+    return sum(charged(federation, name) for name in ("univ-a", "univ-b", "univ-c"))
 
 
 def requests(federation: Federation) -> int:
@@ -85,7 +86,7 @@ def test_a_plan_costs_nothing_and_foretells_the_answer(federation: Federation) -
     assert {node["name"]: node["verdict"] for node in plan["nodes"]} == {"univ-a": "allowed", "univ-b": "allowed", "univ-c": "held"}
     assert plan["coverage"] | {"answering": 2, "held": 1, "asked": 3} == plan["coverage"]
     assert plan["nodes"][0]["budget_of_the_period"]["student"]["period"] == "year"
-    answer = ask(federation, COUNT, "--rho", "0.02")
+    answer = said(federation, "ask", COUNT, "--rho", "0.02")
     assert plan["cost"]["student"]["nano_rho"] == answer["cost"]["student"]["nano_rho"]
     (row,) = answer["tables"][0]["rows"]
     foretold = plan["questions"][0]["figures"][0]["national"]["half_width"]
@@ -95,12 +96,13 @@ def test_a_plan_costs_nothing_and_foretells_the_answer(federation: Federation) -
 
 def test_explain_plans_and_asks_nobody(federation: Federation) -> None:
     before = spent(federation), requests(federation)
-    done = typed("collegium", "ask", f"EXPLAIN {COUNT}", "--epsilon", "0.5", home=federation.researcher_home(RESEARCHER))
+    done = typed_here("collegium", "ask", f"EXPLAIN {COUNT}", "--epsilon", "0.5", home=federation.researcher_home(RESEARCHER))
     assert done.code == Exit.OK
     assert "expected coverage: 2 of 3 universities" in done.out
     assert (spent(federation), requests(federation)) == before
 
 
+@pytest.mark.long
 def test_a_target_is_reached_by_the_cost_that_the_plan_names(federation: Federation) -> None:
     plan = said(federation, "plan", COUNT, "--target-error", "2%", "--expect", "960")
     nano = plan["cost"]["student"]["nano_rho"]
@@ -110,12 +112,13 @@ def test_a_target_is_reached_by_the_cost_that_the_plan_names(federation: Federat
     (row,) = answer["tables"][0]["rows"]
     assert (row["n_high"] - row["n_low"]) / 2 == pytest.approx(half)
     home = federation.researcher_home(RESEARCHER)
-    refused = typed("collegium", "plan", "SELECT AVG(gpa) AS gpa FROM graduate", "--target-error", "0.0001%", home=home)
+    refused = typed_here("collegium", "plan", "SELECT AVG(gpa) AS gpa FROM graduate", "--target-error", "0.0001%", home=home)
     assert refused.code == Exit.INVALID
     assert "cannot reach" in refused.err
     assert "Traceback" not in refused.err
 
 
+@pytest.mark.long
 def test_from_python(federation: Federation) -> None:
     with collegium.connect(federation.researcher_home(RESEARCHER)) as connection:
         plan = connection.plan(COUNT, "SELECT AVG(salary) AS pay FROM graduate", epsilon=0.5)
@@ -132,6 +135,7 @@ def test_from_python(federation: Federation) -> None:
         answer.chart().to_dict()
 
 
+@pytest.mark.long
 def test_earlier_questions_are_listed_with_their_figures(federation: Federation) -> None:
     sql = "SELECT field, COUNT(*) AS graduates FROM graduate GROUP BY field"
     first = ask(federation, sql, "--rho", "1", "--purpose", "a report")
@@ -141,7 +145,7 @@ def test_earlier_questions_are_listed_with_their_figures(federation: Federation)
     assert found[0]["sql"] == sql
     assert found[0]["answer"]["tables"][0]["rows"] == first["tables"][0]["rows"]
     assert spent(federation) == before
-    text = typed("collegium", "questions", home=federation.researcher_home(RESEARCHER)).out
+    text = typed_here("collegium", "questions", home=federation.researcher_home(RESEARCHER)).out
     assert sql in text
     assert "a report" in text
 
@@ -153,7 +157,7 @@ def test_a_saved_question_over_its_values_costs_each_once(federation: Federation
     each = 1_500_000_000 * 2  # at the two universities that answer
     begin = spent(federation)
     for field in ("01", "02"):
-        done = typed("collegium", "ask", "--file", file, "--set", f"field={field}", "--json", "--deadline", "20", home=home)
+        done = typed_here("collegium", "ask", "--file", file, "--set", f"field={field}", "--json", "--deadline", "20", home=home)
         assert done.code == Exit.OK, done.err
     assert spent(federation) == begin + 2 * each
     made = said(federation, "series", file, "--over", "field=01,02,08")
@@ -168,18 +172,19 @@ def test_a_saved_question_over_its_values_costs_each_once(federation: Federation
     truth = {"01": 300, "02": 300, "08": 300}
     for point in made["points"]:
         assert point["tables"][0]["rows"][0]["n"] == pytest.approx(truth[point["value"]], abs=5)
-    again = typed("collegium", "series", file, "--over", "field=01,02,08", "--ask", "--csv", home=home)
+    again = typed_here("collegium", "series", file, "--over", "field=01,02,08", "--ask", "--csv", home=home)
     assert spent(federation) == begin + 3 * each
     assert again.out.startswith("\ufefffield,n,")
     assert len(again.out.splitlines()) == 4
 
 
+@pytest.mark.long
 def test_what_is_dummy_never_reaches_the_federation(federation: Federation, tmp_path: Path) -> None:
     home = federation.researcher_home(RESEARCHER)
     before = requests(federation)
-    made = typed("collegium", "dummy", "graduate", "--rows", "200", "--out", tmp_path / "dummy", home=home)
+    made = typed_here("collegium", "dummy", "graduate", "--rows", "200", "--out", tmp_path / "dummy", home=home)
     assert made.code == Exit.OK, made.err
-    tried = typed("collegium", "ask", "--local", tmp_path / "dummy", COUNT, "--rho", "50", "--json", home=home)
+    tried = typed_here("collegium", "ask", "--local", tmp_path / "dummy", COUNT, "--rho", "50", "--json", home=home)
     assert tried.code == Exit.OK, tried.err
     tree = json.loads(tried.out)
     assert tree["invented"] is True
@@ -202,7 +207,7 @@ def test_what_is_dummy_never_reaches_the_federation(federation: Federation, tmp_
     ],
 )
 def test_mistakes_name_their_place(federation: Federation, words: tuple[str, ...], place: str) -> None:
-    done = typed("collegium", *words, home=federation.researcher_home(RESEARCHER))
+    done = typed_here("collegium", *words, home=federation.researcher_home(RESEARCHER))
     assert done.code == Exit.INVALID
     assert done.err.startswith(f"Error: {place}")
     assert "Traceback" not in done.err
