@@ -26,7 +26,7 @@ from collegium.transport.status import from_rpc
 from collegium.v1.enrolment_pb2 import JoinRequest, RenewRequest
 from collegium.v1.enrolment_pb2_grpc import EnrolmentStub
 
-__all__ = ["Keys", "redeem", "renew"]
+__all__ = ["Keys", "channel", "redeem", "renew"]
 
 TIMEOUT = 30.0  # seconds
 
@@ -89,6 +89,10 @@ def redeem(token: Token, keys: Keys, *, clock: Callable[[], float]) -> Invitatio
     invitation = token.invited
     if clock() > invitation.expiry:
         raise Invalid("the token has expired", place="token", remedy="Ask the ministry for a new one.")
+    if invitation.replaces and not (keys.folder / "registration").exists():
+        text = f"this token replaces the keys of {invitation.name}, and they are not in this folder"
+        remedy = "Use it where the old keys are. Are they lost, the ministry revokes the name and invites another."
+        raise Invalid(text, place=str(keys.folder), remedy=remedy)
     # (2)
     federation = token.federation
     statements = _keep(keys.statements, statements_name(federation, invitation.name))
@@ -113,10 +117,10 @@ def redeem(token: Token, keys: Keys, *, clock: Callable[[], float]) -> Invitatio
         )
         save_secret(kept, party.sign(token.one_time, statements))
     # Crash here: keys and registration are on disk, nothing was sent; the next try sends them.
-    with _channel(token.address, token.ca) as channel:
+    with channel(token.address, token.ca) as line:
         call = JoinRequest(invitation=token.invitation, registration=kept.read_bytes(), csr=keys.request.read_bytes())
         try:
-            reply = EnrolmentStub(channel).Join(call, timeout=TIMEOUT)
+            reply = EnrolmentStub(line).Join(call, timeout=TIMEOUT)
         except grpc.RpcError as error:
             raise from_rpc(error, place=token.address) from None
     # (4)
@@ -129,9 +133,9 @@ def renew(address: str, ca: bytes, signer: Signer, keys: Keys, *, clock: Callabl
     federation, role, name = identity_of(keys.certificate.read_bytes())
     csr = keys.request.read_bytes()
     proof = Renewal(party=name, time=int(clock()), csr=hashlib.sha256(csr).hexdigest()).sign(signer)
-    with _channel(address, ca) as channel:
+    with channel(address, ca) as line:
         try:
-            reply = EnrolmentStub(channel).Renew(RenewRequest(proof=proof, csr=csr), timeout=TIMEOUT)
+            reply = EnrolmentStub(line).Renew(RenewRequest(proof=proof, csr=csr), timeout=TIMEOUT)
         except grpc.RpcError as error:
             raise from_rpc(error, place=address) from None
     _accept(reply.certificate, federation, role, name, keys)
@@ -166,6 +170,7 @@ def _accept(certificate: bytes, federation: str, role: str, name: str, keys: Key
     save_secret(keys.certificate, certificate, replace=True)
 
 
-def _channel(address: str, ca: bytes) -> grpc.Channel:
+def channel(address: str, ca: bytes) -> grpc.Channel:
+    """A line to the enrolment port: only the server proves itself."""
     credentials = grpc.ssl_channel_credentials(root_certificates=ca)
     return grpc.secure_channel(address, credentials, options=(("grpc.ssl_target_name_override", dns_name("coordinator")),))

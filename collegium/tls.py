@@ -166,10 +166,14 @@ def identity_of(certificate: bytes) -> tuple[str, str, str]:
 
 
 def renew_at(certificate: bytes) -> float:
-    """Unix time at two thirds of the certificate's life: then it is renewed."""
+    """Unix time at two thirds of the certificate's life, counted from when it was issued: then it is renewed.
+
+    A certificate is valid from an hour before that; counted from there, one of an hour would be due the moment it is made.
+    """
     loaded = _load(certificate)
-    start, end = loaded.not_valid_before_utc.timestamp(), loaded.not_valid_after_utc.timestamp()
-    return start + (end - start) * 2 / 3
+    end = loaded.not_valid_after_utc.timestamp()
+    issued = min(loaded.not_valid_before_utc.timestamp() + _BACKDATE, end)
+    return issued + (end - issued) * 2 / 3
 
 
 def expires_at(certificate: bytes) -> float:

@@ -38,6 +38,24 @@ _KINDS: dict[str, type[CollegiumError]] = {
 }
 _CODES: dict[str, int] = {code.name: code.value[0] for code in grpc.StatusCode}
 _NAMES: dict[int, str] = {number: name for name, number in _CODES.items()}
+_TRANSPORT_SAYS = (
+    "RST_STREAM",
+    "GOAWAY",
+    "ENHANCE_YOUR_CALM",
+    "too_many_pings",
+    "Stream removed",
+    "Socket closed",
+    "Connection reset",
+    "Broken pipe",
+    "Too many open files",
+    "Cancelling all calls",
+    "Exception calling application",
+    "Exception iterating",
+    "Error in service handler",
+    "serializing",
+    "handshake",
+)
+"""Words that gRPC itself uses for what broke. Only these are shown of a failure without a line of ours, and no other text."""
 
 
 class Status(NamedTuple):
@@ -153,7 +171,10 @@ def _from_code(code: int, details: str, place: str) -> CollegiumError:
         return Refused(f"The other side refused the call{said}.", by="identity", place=place)
     if name == "UNAUTHENTICATED":
         return NotVerified(f"The other side did not accept this identity{said}.", place=place)
-    return Failed(public_text("failed"), place=place, reason="failed")
+    # The details are somebody's free text. Which of the transport's own failures they speak of is what a diagnosis needs.
+    heard = [phrase for phrase in _TRANSPORT_SAYS if phrase.lower() in details[:_MAX_DETAILS].lower()]
+    said = f"gRPC {name}" + (f": {', '.join(heard)}" if heard else "")
+    return Failed(f"{public_text('failed')} ({said})", place=place, reason="failed")
 
 
 UNEXPECTED = to_status(Failed(public_text("failed"), reason="failed"))

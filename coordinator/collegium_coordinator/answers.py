@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collegium.errors import CollegiumError, Failed
+from collegium.statements import Withdrawal
 from collegium_coordinator.asked import Asked
 from collegium_coordinator.jobs import replaces
 from collegium_coordinator.journal import Journal, Writer
@@ -94,24 +95,30 @@ class AnswerWriter:
 def record(log: Writer, asked: Asked, node: str, outcome: Outcome, answering: Answering | None, now: float) -> Outcome:
     """Log and index one verified outcome; what was stored. Repeating it changes nothing; a stored release is never replaced.
 
-    1. Withdrawals. 2. The checkpoints that came, before what rests on them; who shows two trees of one size has not answered.
+    1. The checkpoints that came, before what rests on them; who shows two trees of one size has not answered.
+    2. Withdrawals of the very release in the answer, under one of its node's checkpoints here; others come again with a later one.
     3. The statements, their receipts, and the index of them.
     """
     db = log.db
-    # (1)
-    for release_id, note in outcome.withdrawals:
-        entry = log.keep("withdrawal", asked.id, note)
-        db.execute("INSERT OR IGNORE INTO withdrawals VALUES (?, ?, ?)", (release_id, node, entry))
     key = (asked.id, outcome.number, node)
     old = db.execute("SELECT verdict FROM answers WHERE request = ? AND number = ? AND node = ?", key).fetchone()
-    if not replaces(outcome.verdict, old[0] if old is not None else None):
-        return outcome
-    # (2)
-    if answering is not None and answering.node.log is not None:
+    before = old[0] if old is not None else None
+    known = db.execute("SELECT 1 FROM withdrawals WHERE release_id = ?", (outcome.release_id,)).fetchone() is not None
+    withdrawn = [] if known else [note for release_id, note in outcome.withdrawals if release_id == outcome.release_id]
+    # (1)
+    if answering is not None and answering.node.log is not None and (withdrawn or replaces(outcome.verdict, before)):
         agrees = [log.embed(answering.node.log, seen.note) for seen in outcome.seen]
         if not all(agrees):
             lines.error("node %s has signed two histories of its log; both checkpoints are in the coordinator's log", node)
-            outcome = Outcome(outcome.number, FAILED, BAD_ANSWER)
+            outcome, withdrawn = Outcome(outcome.number, FAILED, BAD_ANSWER), []
+        # (2)
+        held = db.execute("SELECT COALESCE(MAX(size), 0) FROM peers WHERE log = ?", (answering.node.log.vkey,)).fetchone()[0]
+        for note in withdrawn:
+            if Withdrawal.read(note).log.index < held:
+                entry = log.keep("withdrawal", asked.id, note)
+                db.execute("INSERT OR IGNORE INTO withdrawals VALUES (?, ?, ?)", (outcome.release_id, node, entry))
+    if not replaces(outcome.verdict, before):
+        return outcome
     # (3)
     decision = release = payload = None
     if outcome.decision:

@@ -14,13 +14,18 @@ from pathlib import Path
 from collegium.errors import Failed, Invalid
 from collegium_coordinator.config import Home
 
-__all__ = ["backup"]
+__all__ = ["backup", "copy_database"]
 
 
 def backup(home: Home, target: Path) -> int:
     """Write a consistent copy to `target`, whole or not at all; its size in bytes. Never overwrites."""
     if not home.database.exists():
         raise Invalid("there is no database", place=str(home.database), remedy="Name the coordinator's directory with --home.")
+    return copy_database(home.database, target)
+
+
+def copy_database(database: Path, target: Path) -> int:
+    """The same of any database file."""
     if target.exists():
         raise Invalid("there is something already", place=str(target), remedy="Choose another name.")
     temporary = target.with_name(f".{target.name}.partial")
@@ -28,7 +33,7 @@ def backup(home: Home, target: Path) -> int:
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(descriptor)
-        source = sqlite3.connect(f"{home.database.absolute().as_uri()}?mode=ro", uri=True)
+        source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
         copy = sqlite3.connect(temporary)
         try:
             source.backup(copy)

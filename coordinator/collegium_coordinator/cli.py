@@ -6,7 +6,6 @@ Exit codes are those of `collegium.errors.Exit`. Every command but `serve` may r
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import sys
@@ -26,10 +25,12 @@ from collegium.registry import Registry
 from collegium_coordinator import registrar
 from collegium_coordinator.backup import backup as write_backup
 from collegium_coordinator.config import Home, Listen, Public, read_config
-from collegium_coordinator.log_cli import log_app, witness_app
+from collegium_coordinator.log_cli import UNCONFIRMED, log_app, witness_app
+from collegium_coordinator.permit import is_serving
+from collegium_coordinator.recover import recover as bring_back
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.report import budget_table, budget_tree, day_of, nodes_table, nodes_tree
-from collegium_coordinator.serve import Ports
+from collegium_coordinator.serve import Ports, serving
 from collegium_coordinator.serve import serve as run_server
 from collegium_coordinator.store import Store
 
@@ -57,6 +58,7 @@ RegistryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HERE = Path()
+SHIPPED = Path(__file__).parent / "catalogue" / "higher-education.toml"
 EXPIRES = "7d"
 
 
@@ -159,11 +161,12 @@ def invite_researcher(
 def revoke(
     name: Annotated[str, typer.Argument(help="A node, a researcher, or an open invitation.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; public.")] = "",
+    unconfirmed: Annotated[bool, typer.Option("--unconfirmed", help=UNCONFIRMED)] = False,
     home: HomeOption = HERE,
     registry: RegistryOption = None,
 ) -> None:
     """End a party. Needs the registry key. Connections are closed at once; what the party signed before stays valid."""
-    with _registrar(home, registry) as opened:
+    with _registrar(home, registry, unconfirmed=unconfirmed) as opened:
         opened.revoke(name, reason)
     _say(f"{name} is revoked.")
 
@@ -181,6 +184,24 @@ def schema(
         raise Invalid(f"cannot be read: {error}", place=str(file)) from None
     with _registrar(home, registry) as opened:
         _say(f"The schema is now {opened.schema(text)}.")
+
+
+@app.command()
+def catalogue(
+    file: Annotated[
+        Path | None, typer.Argument(help="The new version, a TOML file. Default: the one that comes with this package.")
+    ] = None,
+    home: HomeOption = HERE,
+    registry: RegistryOption = None,
+) -> None:
+    """Publish a new version of a catalogue of indicators. Needs the registry key."""
+    path = file if file is not None else SHIPPED
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot be read: {error}", place=str(path)) from None
+    with _registrar(home, registry) as opened:
+        _say(f"The catalogue is now {opened.catalogue(text, place=str(path))}.")
 
 
 @app.command()
@@ -233,7 +254,7 @@ def nodes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     """All nodes: facts, enrolment, whether they are connected."""
     where = Home(home)
     with _registry_of(where) as (store, known):
-        serving = _is_serving(where)
+        serving = is_serving(where.lock)
         lines = nodes_tree(store, known, serving=serving, now=time.time())
     if as_json:
         _json(lines)
@@ -262,15 +283,41 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; must not exist."
 
 
 @app.command()
+def recover(
+    file: Annotated[Path | None, typer.Argument(help="A newer copy of the database. Default: that of [mirror] own.")] = None,
+    home: HomeOption = HERE,
+) -> None:
+    """After restoring an old backup: take over what this coordinator had signed since. Stop `serve` first.
+
+    The registry comes from the nodes: let `serve` run stopped for a moment, until it has read theirs.
+    """
+    where = Home(home)
+    with serving(where):
+        done = bring_back(where, file, clock=time.time)
+    for origin, taken in done.taken.items():
+        _say(f"{origin}: took over {taken} entries{f' from {done.source}' if done.source and taken else ''}.")
+    for lost in done.lost:
+        _say(f"{lost.origin}: holds {lost.held} entries; {lost.holder} has shown {lost.shown} that this log has signed.")
+    if done.lost:
+        raise Invalid(
+            "this database is still an old copy, and nothing is signed on it",
+            place=str(where.database),
+            remedy="Give a newer copy: `recover FILE`. For the registry let `serve` run until nodes are connected; try again.",
+        )
+    _say("Nothing that anybody has shown is missing. Start `collegium-coordinator serve`: the witnesses confirm it.")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     _say(__version__)
 
 
 @contextmanager
-def _registrar(home: Path, registry: Path | None) -> Iterator[registrar.Registrar]:
+def _registrar(home: Path, registry: Path | None, *, unconfirmed: bool = False) -> Iterator[registrar.Registrar]:
     where = Home(home)
-    opened = registrar.Registrar(where, registry if registry is not None else where.default_registry, clock=time.time)
+    key = registry if registry is not None else where.default_registry
+    opened = registrar.Registrar(where, key, clock=time.time, unconfirmed=unconfirmed)
     try:
         yield opened
     finally:
@@ -286,18 +333,6 @@ def _registry_of(home: Home) -> Iterator[tuple[Store, Registry]]:
         yield store, RegistryLog(store, config.registry, load_signer(home.registry_log_key)).registry
     finally:
         store.close()
-
-
-def _is_serving(home: Home) -> bool:
-    """Whether a process holds the home's lock (see serve.serving)."""
-    try:
-        with home.lock.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _fact(text: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from collegium.errors import Invalid
 
-__all__ = ["Asking", "Certificates", "Config", "Home", "Listen", "Public", "read_config", "write_config"]
+__all__ = ["Asking", "Certificates", "Config", "Home", "Listen", "Mirroring", "Public", "read_config", "write_config"]
 
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:_]+:[0-9]{1,5}$", max_length=300)]
 
@@ -44,7 +44,7 @@ class Asking(_Frozen):
     again_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     reconnect_seconds: Annotated[float, Field(ge=0, le=600)] = 70.0
     max_validity_days: Annotated[int, Field(ge=1, le=366)] = 62
-    max_questions: Annotated[int, Field(ge=1, le=64)] = 16
+    max_questions: Annotated[int, Field(ge=1, le=64)] = 64
     parallel_calls: Annotated[int, Field(ge=1, le=10_000)] = 512
 
 
@@ -52,6 +52,16 @@ class Certificates(_Frozen):
     """Life of the certificates this coordinator issues. They renew themselves at two thirds of it."""
 
     days: Annotated[int, Field(ge=1, le=825)] = 90
+
+
+class Mirroring(_Frozen):
+    """Copies, from which somebody who was restored from a backup recovers.
+
+    largest_mib: of each node's log, MiB of entries; 0 keeps none. own: a file for a second copy of our own database.
+    """
+
+    largest_mib: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    own: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
 class Config(_Frozen):
@@ -63,6 +73,7 @@ class Config(_Frozen):
     public: Public
     asking: Asking = Asking()
     certificates: Certificates = Certificates()
+    mirror: Mirroring = Mirroring()
 
     @field_validator("registry")
     @classmethod
@@ -86,6 +97,9 @@ class Home:
     ====================  =========================================================================================
     coordinator.toml      settings
     coordinator.db        registry log, request log, answers (SQLite)
+    mirror.db             copies of the nodes' logs; trusted with nothing, read again when lost
+    metrics.prom          how the logs stand with their witnesses, for monitoring
+    serve.lock            held by the serving process; says whether the registry may be signed on
     keys/statements       signs indicators. Trusted with honest addition; an attacker who holds it can sign a wrong
                           figure, which an audit finds
     keys/log              signs the checkpoints of the coordinator's log. An attacker who holds it can show two histories, which
@@ -109,6 +123,8 @@ class Home:
         self.ca_key = self.keys / "ca.key"
         self.tls_certificate = self.keys / "tls.pem"
         self.tls_key = self.keys / "tls.key"
+        self.mirror = path / "mirror.db"
+        self.metrics = path / "metrics.prom"
         self.lock = path / "serve.lock"
 
     @property
@@ -179,6 +195,14 @@ parallel_calls = {config.asking.parallel_calls}
 [certificates]
 # Life of the certificates this coordinator issues; they renew themselves at two thirds of it.
 days = {config.certificates.days}
+
+[mirror]
+# Every node's log is copied here (signed statements, nothing exact), so that a node restored from a backup can recover.
+# MiB for each log at most; 0 copies nothing.
+largest_mib = {config.mirror.largest_mib}
+# A second copy of this coordinator's database, brought up to date before anything new goes out: `recover` takes it when the
+# database is lost. Another disk than the database's. Empty: none.
+own = "{config.mirror.own}"
 """
     with home.config.open("x", encoding="utf-8") as file:
         file.write(text)

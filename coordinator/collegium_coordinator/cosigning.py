@@ -17,7 +17,7 @@ from typing import Protocol
 
 from collegium.errors import CollegiumError, Invalid, NotVerified
 from collegium.log.checkpoint import Checkpoint, read_checkpoint
-from collegium.log.cosign import CosignerVerifier, add_cosignatures, check_quorum, open_cosignatures
+from collegium.log.cosign import CosignerVerifier, add_cosignatures, check_quorum, open_cosignatures, own_lines
 from collegium.log.note import Verifier
 from collegium.log.receipt import make_receipt
 from collegium.log.tree import Tree
@@ -34,6 +34,7 @@ log = logging.getLogger("collegium.coordinator.cosigning")
 
 LOOK = 1.0  # seconds between looks when nobody has told of growth: a witness may have come back
 ROUND = 5.0  # seconds a round may take
+REFRESH = 300.0  # seconds after which a quiet log is confirmed again, so that everybody sees how fresh it is
 TRIES = 3  # with one witness in one round: the first may begin at a size it no longer knows
 
 
@@ -96,7 +97,13 @@ class Cosigned:
 
 
 class Cosigning:
-    """Collects cosignatures for the given logs while `run` runs. `on_restored` is called when a log proves to be an old copy."""
+    """Collects cosignatures for the given logs while `run` runs.
+
+    Args:
+        on_restored: (origin, witness, checkpoint), called when the checkpoint proves that a log is an old copy.
+        on_confirmed: called with a log's origin when its quorum has confirmed it for the first time in this process's life.
+        before: called, in a thread, before witnesses are asked about a new head; when it raises they are not asked.
+    """
 
     def __init__(
         self,
@@ -105,16 +112,22 @@ class Cosigning:
         logs: list[Cosigned],
         *,
         clock: Callable[[], float],
-        on_restored: Callable[[str, str], None],
+        on_restored: Callable[[str, str, bytes], None],
+        on_confirmed: Callable[[str], None] = lambda _: None,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._nodes = nodes
         self._logs = {each.own.origin: each for each in logs}
         self._clock = clock
         self._on_restored = on_restored
+        self._on_confirmed = on_confirmed
+        self._before = before
+        self._copied: dict[str, bytes] = {}  # by origin: the head that `before` has been called for
         self._grown = {origin: asyncio.Event() for origin in self._logs}
         # Logs that may be signed on: their witnesses have confirmed them since this process started, or they had none then.
         self._confirmed = {origin for origin, each in self._logs.items() if not each.rule()[1]}
+        self._confirmed_at: dict[str, float] = {}
         self._known: dict[tuple[str, str], int] = {}  # (origin, witness): the size the witness is believed to know
         self._arrived = asyncio.Condition()
 
@@ -159,7 +172,7 @@ class Cosigning:
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
     async def _keep(self, each: Cosigned) -> None:
-        event = self._grown[each.own.origin]
+        event, said = self._grown[each.own.origin], ""
         while True:
             try:
                 async with asyncio.timeout(LOOK):
@@ -169,8 +182,11 @@ class Cosigning:
             event.clear()
             try:
                 await self._round(each)
+                said = ""
             except CollegiumError as error:
-                log.error("cosignatures of %s could not be collected: %s", each.own.origin, error)
+                if said != str(error):  # once, and not every second until it is mended
+                    log.error("cosignatures of %s could not be collected: %s", each.own.origin, error)
+                said = str(error)
             except Exception:
                 log.exception("collecting cosignatures of %s broke", each.own.origin)
 
@@ -178,10 +194,14 @@ class Cosigning:
         """One head to all witnesses at once, until enough have cosigned it."""
         witnesses, quorum = each.rule()
         note = each.own.head()
+        if note and self._copied.get(each.own.origin) != note:
+            await asyncio.to_thread(self._before)
+            self._copied[each.own.origin] = note
         if not quorum or not note:
             return
         head = read_checkpoint(note)
-        if each.size() >= head.size and each.own.origin in self._confirmed:
+        quiet = self._clock() - self._confirmed_at.get(each.own.origin, float("-inf"))
+        if each.size() >= head.size and each.own.origin in self._confirmed and 0 <= quiet < REFRESH:
             return
         tasks = {
             asyncio.ensure_future(self._cosign(each, note, head, name, key)): name
@@ -210,7 +230,10 @@ class Cosigning:
             )  # fmt: skip
             return
         await asyncio.to_thread(self._keep_note, each, add_cosignatures(note, lines.values()), head.size)
-        self._confirmed.add(each.own.origin)
+        self._confirmed_at[each.own.origin] = self._clock()
+        if each.own.origin not in self._confirmed:
+            self._confirmed.add(each.own.origin)
+            self._on_confirmed(each.own.origin)
         async with self._arrived:
             self._arrived.notify_all()
 
@@ -243,7 +266,7 @@ class Cosigning:
         size = read_checkpoint(each.own.head()).size
         if shown and contradiction(shown, each.own.verifier, size, each.own.tree.root) is not None:
             log.critical("witness %s shows a checkpoint of %s that this database does not hold", witness, each.own.origin)
-            self._on_restored(each.own.origin, witness)
+            self._on_restored(each.own.origin, witness, own_lines(shown, each.own.verifier))
 
     def _keep_note(self, each: Cosigned, note: bytes, size: int) -> None:
         with self._store.transaction() as db:

@@ -36,6 +36,7 @@ from collegium_coordinator.verify import RELEASED
 __all__ = ["WITHDRAWN", "Combine", "Indicators", "national_table"]
 
 WITHDRAWN = "withdrawn"
+TRIES = 5  # at a figure whose answers keep coming while it is made; then one of them waits for the next revision
 PATIENCE = 2.0  # seconds that a result waits for the witnesses of the coordinator's log
 
 Combine = Callable[[Layout, View, Schema, Sequence[NodeRelease], Sequence[AskedNode]], bytes]
@@ -82,8 +83,9 @@ class Indicators:
             raise not_confirmed()
         async with job.signing:  # one at a time for a request: two callers at once must not sign the same revision twice
             for number in range(len(job.asked.questions)):
-                while not await asyncio.to_thread(self._issue_one, job, number):
-                    pass  # the registry has grown while the table was computed
+                tries = 0
+                while not await asyncio.to_thread(self._issue_one, job, number, complete=tries < TRIES):
+                    tries += 1  # the registry has grown, or an answer has come, while the table was computed
         newest = max((self._newest(job, number) for number in range(len(job.asked.questions))), default=-1)
         if not await self._cosigning.confirmed(self._journal.origin, newest + 1, PATIENCE):
             raise NotReleased(
@@ -93,8 +95,10 @@ class Indicators:
                 reason="pending",
             )
 
-    def _issue_one(self, job: Job, number: int) -> bool:
+    def _issue_one(self, job: Job, number: int, *, complete: bool) -> bool:
         """One question. False when the registry grew on the way: then nothing has changed, and it is to be done again.
+
+        So, with `complete`, when an answer came on the way: no figure leaves out a release that stands before it in the log.
 
         1. Sort the nodes asked into used and missing. 2. If that is what the newest revision says, there is nothing to do.
         3. Add and post-process, with the public facts of nodes in one state of the registry. 4. Log the statement, which names
@@ -123,7 +127,7 @@ class Indicators:
         accounts = Accounts(releases=releases, missing=tuple(missing)).to_blob()
         revision = 0 if newest is None else int(newest[0]) + 1
         with self._journal.write() as log:
-            if log.registry != view:
+            if log.registry != view or (complete and self._inputs(job, number) != (used, missing)):
                 return False
 
             def make(place: LogPlace) -> bytes:

@@ -25,6 +25,9 @@ from collegium_coordinator.store import Store
 
 __all__ = ["Journal", "Writer", "not_confirmed"]
 
+# The head and all entries in one statement, so in one state: a command verifies the log while the serving process adds to it.
+VERIFY = "SELECT -1 AS idx, note AS entry, NULL AS leaf FROM head UNION ALL SELECT idx, entry, leaf FROM entries ORDER BY idx"
+HEAD = -1  # its index there
 REMEDY = "Restore the newest backup, and keep this file: it is evidence."
 
 
@@ -169,12 +172,14 @@ class Journal:
 
         Raises NotVerified: an entry was changed, lost or added behind the log's back; nothing may be signed on top of it.
         """
-        frontier = Frontier()
-        for found, entry, leaf in self._store.walk("SELECT idx, entry, leaf FROM entries ORDER BY idx"):
-            if found != frontier.size or leaf_hash(entry) != leaf:
+        frontier, head = Frontier(), b""
+        for found, entry, leaf in self._store.walk(VERIFY):
+            if found == HEAD:
+                head = bytes(entry)
+            elif found != frontier.size or leaf_hash(entry) != leaf:
                 raise NotVerified("the coordinator's log does not hold together", place=f"entry {frontier.size}", remedy=REMEDY)
-            frontier.append(leaf)
-        head = self.head()
+            else:
+                frontier.append(leaf)
         if not head:
             if frontier.size:
                 raise NotVerified("the coordinator's log has entries and no checkpoint", place="head", remedy=REMEDY)
@@ -187,9 +192,9 @@ class Journal:
         self._frontier = frontier
         return frontier.size
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: Failed) -> None:
         """Write nothing more in this process: our own signature shows that this is an old copy of the log."""
-        self._stopped = Failed(why, place=self.origin, remedy="Restore the newest copy of the database.", reason="restored")
+        self._stopped = why
 
     def _leaves(self, first: int, count: int) -> list[bytes]:
         rows = self._store.rows("SELECT leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count))

@@ -16,11 +16,12 @@ from collegium_coordinator.config import Home, read_config
 from collegium_coordinator.cosigning import Cosigned
 from collegium_coordinator.journal import Journal
 from collegium_coordinator.logs import Source, export_logs
+from collegium_coordinator.permit import is_serving
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store
 from collegium_coordinator.witnesses import log_lines, witness_table
 
-__all__ = ["log_app", "witness_app"]
+__all__ = ["UNCONFIRMED", "log_app", "witness_app"]
 
 log_app = typer.Typer(help="The coordinator's log and the registry's, for everybody to verify.", no_args_is_help=True)
 witness_app = typer.Typer(help="Who cosigns which log.", no_args_is_help=True)
@@ -33,6 +34,7 @@ RegistryOption = Annotated[
     typer.Option("--registry", envvar="COLLEGIUM_REGISTRY", help="Where the registry key lies. Default: HOME-registry beside it."),
 ]
 HERE = Path()
+UNCONFIRMED = "Though the registry's witnesses have not confirmed this database: only if you know that it is the newest copy."
 
 
 @log_app.command("export")
@@ -65,12 +67,14 @@ def log_export(
 @witness_app.command("assign")
 def assign(
     each: Annotated[int, typer.Option("--each", min=3, max=5, help="Witnesses of each log.")] = 3,
+    unconfirmed: Annotated[bool, typer.Option("--unconfirmed", help=UNCONFIRMED)] = False,
     home: HomeOption = HERE,
     registry: RegistryOption = None,
 ) -> None:
     """Assign witnesses to all logs. Needs the registry key. Repeat it when nodes have joined or left; it takes effect at once."""
     where = Home(home)
-    opened = registrar.Registrar(where, registry if registry is not None else where.default_registry, clock=time.time)
+    key = registry if registry is not None else where.default_registry
+    opened = registrar.Registrar(where, key, clock=time.time, unconfirmed=unconfirmed)
     try:
         changed = opened.assign_witnesses(each)
     finally:
@@ -84,13 +88,13 @@ def assign(
 
 @witness_app.command("list")
 def show(home: HomeOption = HERE, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """All logs: witnesses, quorum, entries that wait for it, and the age of the newest."""
+    """All logs: witnesses, quorum, how many are connected, entries that wait for the quorum, and the age of the newest."""
     where = Home(home)
     config = read_config(where)
     store = Store(where.database)
     try:
         known = RegistryLog(store, config.registry, load_signer(where.registry_log_key)).registry
-        lines = log_lines(store, known, time.time())
+        lines = log_lines(store, known, time.time(), serving=is_serving(where.lock))
     finally:
         store.close()
     if as_json:

@@ -1,4 +1,5 @@
-"""Reading the coordinator's two logs: over gRPC by members, and as static files by anybody.
+"""Reading the coordinator's two logs: over gRPC by members, and as static files by anybody. And a node's own log, by that node
+alone, from the copy that is kept here (see `mirror`).
 
 What may be read ends at the newest checkpoint that has the quorum of its witnesses. The blobs of request details (purpose, the
 words of a statement) are in neither: an entry holds their digest only, because they may have to be erased; they are not published.
@@ -16,6 +17,7 @@ from grpc import StatusCode
 
 from collegium.errors import Invalid
 from collegium.log.checkpoint import read_checkpoint
+from collegium.log.disk import Disk
 from collegium.log.export import export
 from collegium.v1.log_pb2 import (
     BlobReply,
@@ -30,6 +32,7 @@ from collegium.v1.log_pb2 import (
 )
 from collegium_coordinator.cosigning import Cosigned
 from collegium_coordinator.door import Door
+from collegium_coordinator.mirror import Mirror, Mirrored
 from collegium_coordinator.store import Store
 
 __all__ = ["LogService", "Source", "export_logs"]
@@ -46,6 +49,7 @@ class Source:
         self._store = store
         self._table = table
         self.cosigned = cosigned
+        self.tree = cosigned.own.tree
 
     def checkpoint(self) -> bytes | None:
         """The newest with the quorum. A log whose witnesses have cosigned nothing yet shows its plain head: a reader sees that."""
@@ -81,23 +85,38 @@ class Source:
         return [bytes(row[0]) for row in self._store.rows(sql, (first, first + count))]
 
 
-def export_logs(sources: Mapping[str, Source], folder: Path) -> dict[str, int]:
+def export_logs(sources: Mapping[str, Source], folder: Path, *, disk: Disk | None = None) -> dict[str, int]:
     """Write each log into its subfolder of `folder`, the registry first; entries shown, by subfolder. May be repeated at any time.
 
     The registry first: what the coordinator's log is judged by is then there when its entries are.
     """
     return {
-        name: export(source, source.cosigned.own.verifier, folder / name, tree=source.cosigned.own.tree)
+        name: export(source, source.cosigned.own.verifier, folder / name, disk=disk, tree=source.cosigned.own.tree)
         for name, source in sorted(sources.items(), reverse=True)
     }
+
+
+class Copy:
+    """The copy of a node's log for that node: what `collegium-node recover` reads."""
+
+    def __init__(self, store: Store, mirrored: Mirrored) -> None:
+        self._store, self._mirrored = store, mirrored
+        self.tree, self.checkpoint, self.size, self.entries = mirrored.tree, mirrored.checkpoint, mirrored.size, mirrored.entries
+
+    def blob(self, sha256: str) -> bytes | None:
+        """A payload that the node's own releases name: from the copy, or where the answer that brought it has been kept."""
+        held = self._mirrored.payload(sha256)
+        return held or (self._store.blob(sha256) if held is not None else None)
 
 
 class LogService:
     """The servicer. `sources` by origin."""
 
-    def __init__(self, sources: Mapping[str, Source], door: Door) -> None:
+    def __init__(self, sources: Mapping[str, Source], door: Door, store: Store, mirror: Mirror) -> None:
         self._sources = sources
         self._door = door
+        self._store = store
+        self._mirror = mirror
 
     async def Checkpoint(self, request: CheckpointRequest, context: Any) -> CheckpointReply:
         """See log.proto."""
@@ -113,13 +132,13 @@ class LogService:
         """See log.proto."""
         source = await self._source(request.origin, context)
         _within(request.size, source)
-        return ProofReply(hashes=await asyncio.to_thread(source.cosigned.own.tree.inclusion, request.index, request.size))
+        return ProofReply(hashes=await asyncio.to_thread(source.tree.inclusion, request.index, request.size))
 
     async def Consistency(self, request: ConsistencyRequest, context: Any) -> ProofReply:
         """See log.proto."""
         source = await self._source(request.origin, context)
         _within(request.size, source)
-        return ProofReply(hashes=await asyncio.to_thread(source.cosigned.own.tree.consistency, request.old_size, request.size))
+        return ProofReply(hashes=await asyncio.to_thread(source.tree.consistency, request.old_size, request.size))
 
     async def Blob(self, request: BlobRequest, context: Any) -> BlobReply:
         """See log.proto."""
@@ -129,16 +148,18 @@ class LogService:
             await context.abort(StatusCode.NOT_FOUND, "there is no such payload")
         return BlobReply(data=data)
 
-    async def _source(self, origin: str, context: Any) -> Source:
-        self._door.enter(context, "node", "researcher")
-        source = self._sources.get(origin)
+    async def _source(self, origin: str, context: Any) -> Source | Copy:
+        party = self._door.enter(context, "node", "researcher")
+        source: Source | Copy | None = self._sources.get(origin)
+        if source is None and party.log is not None and party.log.name == origin:
+            source = Copy(self._store, Mirrored(self._mirror, party.log))
         if source is None:
             await context.abort(StatusCode.NOT_FOUND, "this service has no such log")
         assert source is not None, "abort raises"
         return source
 
 
-def _page(source: Source, first: int, count: int) -> EntriesReply:
+def _page(source: Source | Copy, first: int, count: int) -> EntriesReply:
     size = source.size()
     wanted = min(count or MAX_COUNT, MAX_COUNT, max(0, size - first))
     entries: list[bytes] = []
@@ -152,6 +173,6 @@ def _page(source: Source, first: int, count: int) -> EntriesReply:
     return EntriesReply(first=first, entries=entries, size=size)
 
 
-def _within(size: int, source: Source) -> None:
+def _within(size: int, source: Source | Copy) -> None:
     if size > source.size():
         raise Invalid(f"the log shows {source.size()} entries", place="size")

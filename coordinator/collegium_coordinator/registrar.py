@@ -1,7 +1,7 @@
 """The registrar: who may take part. The only code that opens the registry key.
 
 The key lies in a directory of its own, apart from the coordinator's home, and may stay on a medium that is plugged in for
-`invite`, `revoke` and `schema` alone. `serve` imports nothing from this file.
+`invite`, `revoke`, `schema` and `catalogue` alone. `serve` imports nothing from this file.
 
 Registry key: trusted with who is who; an attacker who holds it can add a false researcher or node. Nodes name researchers by key
 in their policies and watch the registry for their own name, so that even this is seen.
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from collegium.errors import Invalid
+from collegium.errors import Failed, Invalid
 from collegium.keys import check_name, invitation_name, load_signer, log_name, save_signer, statements_name
 from collegium.log.note import Signer
 from collegium.registration import (
     MAX_WITNESSES,
     MIN_WITNESSES,
+    CatalogueEntry,
     Federation,
     Invitation,
     Revocation,
@@ -35,7 +36,10 @@ from collegium.schema import parse_schema
 from collegium.token import make_token
 from collegium_coordinator.ca import Authority
 from collegium_coordinator.config import Asking, Certificates, Config, Home, Listen, Public, read_config, write_config
+from collegium_coordinator.mirror import Mirror
+from collegium_coordinator.permit import missing, not_confirmed, restored, server_has_confirmed
 from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.standing import Standing
 from collegium_coordinator.store import Store
 
 __all__ = ["Founded", "Registrar", "assignments", "init", "seconds_of"]
@@ -144,7 +148,8 @@ def init(
 class Registrar:
     """An opened registry key and the registry it signs for. Used by one command and closed."""
 
-    def __init__(self, home: Home, registry: Path, *, clock: Callable[[], float]) -> None:
+    def __init__(self, home: Home, registry: Path, *, clock: Callable[[], float], unconfirmed: bool = False) -> None:
+        """`unconfirmed`: sign although the registry's witnesses have not confirmed this database: see `permit`."""
         self._home = home
         self._clock = clock
         self.config = read_config(home)
@@ -162,9 +167,30 @@ class Registrar:
             )
         self._store = Store(home.database)
         self._log = RegistryLog(self._store, self.config.registry, load_signer(home.registry_log_key))
+        self._log.guard = lambda: self._refusal(unconfirmed=unconfirmed)
 
     def close(self) -> None:
         self._store.close()
+
+    def _refusal(self, *, unconfirmed: bool) -> Failed | None:
+        """What speaks against signing in this process: this database is an old copy, or nobody vouches that it is none."""
+        if self._home.mirror.exists():
+            mirror = Mirror(self._home.mirror)
+            try:
+                lost = missing(mirror, self._log)
+            finally:
+                mirror.close()
+            if lost is not None:
+                return restored(self._log.origin, lost[0], lost[1].size)
+        if self.config.mirror.own:  # a second copy that is ahead says the same, without anybody's word
+            try:
+                Standing(Path(self.config.mirror.own), self._home.database).bring_up()
+            except Failed as error:
+                return error
+        witnessed = self._log.registry.witnesses_of(self._log.origin)[1] > 0
+        if witnessed and not unconfirmed and not server_has_confirmed(self._home.lock):
+            return not_confirmed(self._log.origin)
+        return None
 
     def invite(
         self,
@@ -182,10 +208,13 @@ class Registrar:
         Args:
             facts: public facts of a node, by name; every fact of the schema is needed.
             enrolment: known number of persons, a public figure; 0 when unknown.
-            replaces: the name is registered and its holder changes its keys.
+            replaces: the name is registered and its holder changes its keys. Facts and enrolment stay unless others are given.
             address: host:port of a node that listens; the coordinator then dials it.
         """
         check_name(name)
+        if replaces and role == "node" and not facts:  # the same university with other keys
+            party = self._log.registry.party(name)
+            facts, enrolment = party.facts, enrolment or party.enrolment
         self._check_facts(role, facts)
         one_time = Signer.generate(invitation_name(self.config.federation, name))
         now = int(self._clock())
@@ -223,6 +252,22 @@ class Registrar:
         """A new version of the schema; its id."""
         parsed = parse_schema(text)
         entry = SchemaEntry(name=parsed.name, version=parsed.version, toml=text, time=int(self._clock()))
+        self._log.append(entry.sign(self._signer))
+        return parsed.id
+
+    def catalogue(self, text: str, *, place: str = "catalogue") -> str:
+        """A new version of a catalogue of indicators; its id. Raises Invalid with the first thing that is wrong with it."""
+        from collegium.indicators.catalogue import parse_catalogue, validate  # conditions need the SQL parser: not for `invite`
+        from collegium.indicators.check import check
+
+        registry = self._log.registry
+        parsed = parse_catalogue(text, place=place)
+        before = [each.toml for each in registry.catalogues.values() if each.name == parsed.name]
+        mistakes = check(text, registry.schema, after=validate(before[-1])[0] if before else None)
+        if mistakes:
+            raise mistakes[0].error(place)
+        now = int(self._clock())
+        entry = CatalogueEntry(name=parsed.name, version=parsed.version, fits=parsed.schema_id, toml=text, time=now)
         self._log.append(entry.sign(self._signer))
         return parsed.id
 

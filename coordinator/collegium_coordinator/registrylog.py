@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from collegium.errors import Failed
 from collegium.log.checkpoint import sign_checkpoint
-from collegium.log.merkle import leaf_hash
+from collegium.log.merkle import Frontier, leaf_hash
 from collegium.log.note import Signer, Verifier
 from collegium.log.tree import LeafHashes, Tree
 from collegium.registry import Registry
@@ -42,6 +42,8 @@ class RegistryLog:
         self._pinned = registry_vkey
         self._stopped: Failed | None = None
         self._stored = 0  # entries on the disk: while `append` commits, the registry in memory is one ahead
+        # What speaks against signing now: see `permit`. Asked before every entry.
+        self.guard: Callable[[], Failed | None] = lambda: None
         self.registry = Registry(registry_vkey)
         self.tree = Tree(LeafHashes(self._leaves))
         self.refresh()
@@ -65,15 +67,18 @@ class RegistryLog:
     def append(self, entry: bytes, *, also: Callable[[sqlite3.Connection], object] | None = None) -> int:
         """Verify one entry, add it with its checkpoint, and give its index. `also` writes into the same transaction.
 
-        (1) wait for other writers and catch up; (2) verify the entry against everything before it; (3) sign the new head;
-        (4) store both in one durable transaction.
+        (0) nothing speaks against signing; (1) wait for other writers and catch up; (2) verify the entry against everything
+        before it; (3) sign the new head; (4) store both in one durable transaction.
 
         Raises:
             NotVerified, Invalid, Refused: the entry has no place here; nothing has changed.
             Failed: it could not be stored.
         """
+        # (0)
         if self._stopped is not None:
             raise self._stopped
+        if (refusal := self.guard()) is not None:
+            raise refusal
         with self._lock:
             try:
                 index = self._append(entry, also)
@@ -101,6 +106,33 @@ class RegistryLog:
             if also is not None:
                 also(db)
         return index
+
+    def replay(self, entries: Sequence[bytes], checkpoint: bytes) -> None:
+        """Take over entries that this log has signed and this database has lost, up to a checkpoint of its own.
+
+        (1) Every entry is verified after all before it; the tree that they end in is the checkpoint's, which our own key has
+        signed.
+        (2) One durable transaction; the checkpoints in between are signed again, over trees that were signed before.
+
+        Raises NotVerified or Invalid; nothing has changed.
+        """
+        with self._lock:
+            try:
+                with self._store.transaction() as db:
+                    # (1)
+                    first = self.registry.size
+                    frontier = Frontier([leaf_hash(each) for each in self.registry.entries])
+                    self.registry.extend(list(entries), checkpoint)
+                    # (2)
+                    for index, entry in enumerate(entries, first):
+                        frontier.append(leaf_hash(entry))
+                        note = sign_checkpoint(self._signer.name, index + 1, frontier.root(), self._signer)
+                        db.execute("INSERT INTO registry VALUES (?, ?, ?, ?)", (index, entry, leaf_hash(entry), note))
+                    # Crash here: the database is as it was; the same command does it again.
+            except BaseException:
+                self._begin_anew()
+                raise
+            self._stored = self.registry.size
 
     def _begin_anew(self) -> None:
         """Forget what is in memory and verify what is on the disk."""
@@ -157,9 +189,9 @@ class RegistryLog:
     def verifier(self) -> Verifier:
         return self._signer.verifier
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: Failed) -> None:
         """Append nothing more in this process: our own signature shows that this is an old copy of the log."""
-        self._stopped = Failed(why, place=self.origin, remedy="Restore the newest copy of the database.", reason="restored")
+        self._stopped = why
 
     def root_at(self, size: int) -> str | None:
         """The root (base64) the registry had at a size; None beyond what is known. Size 0 is the empty tree."""

@@ -26,7 +26,7 @@ NANO = 10**9
 
 def nodes_tree(store: Store, registry: Registry, *, serving: bool, now: float) -> list[dict[str, Any]]:
     """All nodes ever registered and all open invitations of nodes. `connected` is None while nobody serves. `log`: `log_lines`."""
-    logs = {line["origin"].rpartition("/")[2]: line for line in log_lines(store, registry, now)}
+    logs = {line["origin"].rpartition("/")[2]: line for line in log_lines(store, registry, now, serving=serving)}
     seen = {row[0]: row for row in store.rows("SELECT node, connected, last, version, snapshot, datasets, registry_size FROM seen")}
     addresses = {str(node): str(address) for node, address in store.rows("SELECT node, address FROM dial")}
     lines: list[dict[str, Any]] = []

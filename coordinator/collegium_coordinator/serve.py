@@ -10,6 +10,7 @@ with at the next start. A failed commit ends the process at once: what is on the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,6 +29,8 @@ from grpc_reflection.v1alpha import reflection
 
 from collegium.errors import CollegiumError, Failed
 from collegium.keys import load_signer
+from collegium.log.checkpoint import read_checkpoint
+from collegium.log.witness import contradiction
 from collegium.transport.accept import TunnelServicer, add_tunnel
 from collegium.transport.channels import TlsFiles, listen, new_server, server_credentials
 from collegium.transport.dispatch import add_service, handlers_of
@@ -45,11 +49,16 @@ from collegium_coordinator.fanout import Fanout
 from collegium_coordinator.indicator import Combine, Indicators, national_table
 from collegium_coordinator.journal import Journal
 from collegium_coordinator.logs import LogService, Source
+from collegium_coordinator.metrics import Metrics
+from collegium_coordinator.mirror import Mirror
+from collegium_coordinator.mirroring import Mirroring
 from collegium_coordinator.nodes import Connection, Nodes
+from collegium_coordinator.permit import CONFIRMED, missing, not_confirmed, restored
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.relay import RelayService
 from collegium_coordinator.service import FederationService
-from collegium_coordinator.store import Store
+from collegium_coordinator.standing import Standing
+from collegium_coordinator.store import Fault, Store, no_fault
 from collegium_coordinator.upgrade import upgrade
 
 __all__ = ["Coordinator", "serve", "serving"]
@@ -80,6 +89,7 @@ class Coordinator:
         combine: makes the table of a sum; see `indicator.Combine`.
         clock: Unix time.
         on_broken: called when the database can no longer be trusted; ends the process in production.
+        fault: see `Store`.
     """
 
     def __init__(
@@ -90,12 +100,13 @@ class Coordinator:
         combine: Combine = national_table,
         clock: Callable[[], float] = time.time,
         on_broken: Callable[[], None] | None = None,
+        fault: Fault = no_fault,
     ) -> None:
         self.config = config
         self._clock = clock
         own_log = load_signer(home.log_key)
         upgrade(home.database, own_log)
-        self.store = Store(home.database, on_broken=on_broken)
+        self.store = Store(home.database, on_broken=on_broken, fault=fault)
         try:
             self.registry = RegistryLog(self.store, config.registry, load_signer(home.registry_log_key))
             self._authority = Authority(home, config.federation, lifetime=config.certificates.days * 86_400.0, clock=clock)
@@ -103,11 +114,30 @@ class Coordinator:
         except CollegiumError:
             self.store.close()
             raise
+        self.mirror = Mirror(home.mirror)
         self.door = Door(self.store, self.registry, config.federation)
         self.nodes = Nodes(self.store, self.registry, clock=clock, on_ready=self._node_ready)
         own, register = (Cosigned(self.store, self.registry, each) for each in (self.journal, self.registry))
-        self.cosigning = Cosigning(self.store, self.nodes, [own, register], clock=clock, on_restored=self._restored)
+        self._standing = Standing(Path(config.mirror.own), home.database) if config.mirror.own else None
+        self.cosigning = Cosigning(
+            self.store,
+            self.nodes,
+            [own, register],
+            clock=clock,
+            on_restored=self._restored,
+            on_confirmed=lambda _: self._say_confirmed(),
+            before=self._copy,
+        )
+        self._lock_file = home.lock
         self.journal.ready = lambda: self.cosigning.is_ready(self.journal.origin)
+        self.registry.guard = lambda: None if self.cosigning.is_ready(self.registry.origin) else not_confirmed(self.registry.origin)
+        for each in (self.journal, self.registry):
+            lost = missing(self.mirror, each)
+            if lost is not None:
+                each.stop(restored(each.origin, lost[0], lost[1].size))
+        with contextlib.suppress(CollegiumError):  # said again, and logged, when the witnesses are to be asked
+            self._copy()
+        self._say_confirmed()
         self.fanout = Fanout(
             self.store, self.journal, self.registry, self.nodes, own, self.cosigning, asking=config.asking, clock=clock
         )
@@ -115,6 +145,28 @@ class Coordinator:
         self.logs = LogService(
             {own.own.origin: Source(self.store, own, "entries"), register.own.origin: Source(self.store, register, "registry")},
             self.door,
+            self.store,
+            self.mirror,
+        )
+        self.mirroring = Mirroring(
+            self.mirror,
+            self.store,
+            self.registry,
+            self.nodes,
+            {each.origin: each.verifier for each in (self.journal, self.registry)},
+            largest=config.mirror.largest_mib << 20,
+            clock=clock,
+            on_shown=self._shown,
+        )
+        self.metrics = Metrics(
+            home.metrics,
+            self.store,
+            self.registry,
+            self.mirror,
+            self.cosigning,
+            [own, register],
+            lambda origin: missing(self.mirror, self._log_of(origin)) is not None,
+            clock=clock,
         )
         self.relay = RelayService(self.nodes, self.door)
         self.service = FederationService(
@@ -161,13 +213,15 @@ class Coordinator:
             enrolment=listen(enrolment, addresses.enrolment, server_credentials(lambda: self._tls, clients_prove_themselves=False)),
         )
         loop = asyncio.get_running_loop()
-        self.journal.on_grown = lambda: loop.call_soon_threadsafe(self.cosigning.grown, self.journal.origin)
+        self.journal.on_grown = lambda: loop.call_soon_threadsafe(self._journal_grown)
         self._spawn(self.cosigning.run())
+        if self.config.mirror.largest_mib:
+            self._spawn(self.mirroring.run())
         self.fanout.start()
         for server in (main, enrolment):
             await server.start()
             self._servers.append(server)
-        for work in (self._watch_registry(), self._renew(), self._look_at_nodes(), self._dialler.run()):
+        for work in (self._watch_registry(), self._renew(), self._look_at_nodes(), self._dialler.run(), self.metrics.run()):
             self._spawn(work)
         for name in ("", names[0]):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -183,6 +237,7 @@ class Coordinator:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.mirror.close()
         self.store.close()
 
     # -- tunnels ---------------------------------------------------------------------------------------------------------------
@@ -252,13 +307,51 @@ class Coordinator:
             self.cosigning.grown(self.registry.origin)
             self.cosigning.grown(self.journal.origin)  # it may have got its first witnesses
 
-    def _restored(self, origin: str, witness: str) -> None:
-        """A log is an old copy of itself: it is signed on no more, in this process. Every start asks the witnesses first."""
-        why = f"{witness} shows a checkpoint that this log has signed and this database does not hold: it is an old backup"
-        (self.journal if origin == self.journal.origin else self.registry).stop(why)
+    def _restored(self, origin: str, holder: str, checkpoint: bytes) -> None:
+        """A log is an old copy of itself: it is signed on no more, in no process, until the database holds what was shown."""
+        why = restored(origin, holder, read_checkpoint(checkpoint).size)
+        self._log_of(origin).stop(why)
+        log.critical("%s", why)
+        try:
+            self.mirror.prove(holder, checkpoint)
+        except CollegiumError:
+            log.exception("the proof could not be kept; the next start finds it again")
+
+    def _copy(self) -> None:
+        """Bring the second copy up to date, if there is one. A copy that is ahead proves that the database is old."""
+        if self._standing is not None:
+            try:
+                self._standing.bring_up()
+            except CollegiumError as error:
+                if isinstance(error, Failed) and error.reason == "restored":
+                    for each in (self.journal, self.registry):
+                        each.stop(error)
+                raise
+
+    def _log_of(self, origin: str) -> Journal | RegistryLog:
+        return self.journal if origin == self.journal.origin else self.registry
+
+    def _say_confirmed(self) -> None:
+        """Let the registrar's commands know that they may sign; see `permit`."""
+        if self.cosigning.is_ready(self.registry.origin):
+            self._lock_file.write_text(CONFIRMED, encoding="ascii")
+
+    def _journal_grown(self) -> None:
+        self.cosigning.grown(self.journal.origin)
+        self.mirroring.grown()
+
+    def _shown(self, origin: str, holder: str, checkpoint: bytes) -> None:
+        """A checkpoint of one of our logs stands in a node's log, signed by our own key: this database must hold that tree."""
+        own = self._log_of(origin)
+        head = own.head()
+        size = read_checkpoint(head).size if head else 0
+        if contradiction(checkpoint, own.verifier, size, own.tree.root) is not None:
+            self._restored(origin, holder, checkpoint)
 
     def _node_ready(self, name: str) -> None:
         self.fanout.node_ready(name)
+        if self.config.mirror.largest_mib:
+            self.mirroring.connected(name)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -292,14 +385,18 @@ def serving(home: Home) -> Iterator[None]:
             raise Failed(
                 "this coordinator is being served already", place=str(home.path), remedy="Stop the other one first."
             ) from None
-        yield
+        file.truncate(0)  # what a former process was told by its witnesses says nothing about this database
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
-async def serve(home: Home, addresses: Listen | None, *, started: Callable[[Ports], None]) -> None:
+async def serve(home: Home, addresses: Listen | None, *, started: Callable[[Ports], None], fault: Fault = no_fault) -> None:
     """Serve until SIGINT or SIGTERM. `started` is called with the ports once both listen."""
     config = read_config(home)
     with serving(home):
-        coordinator = Coordinator(home, config, on_broken=_end_now)
+        coordinator = Coordinator(home, config, on_broken=_end_now, fault=fault)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -30,9 +30,12 @@ from typing import Any
 
 from collegium.errors import CollegiumError, Failed, Invalid
 
-__all__ = ["FORMAT", "SINCE_2", "Store", "put_blob"]
+__all__ = ["FORMAT", "SINCE_2", "Fault", "Store", "no_fault", "put_blob"]
 
 FORMAT = 2
+
+Fault = Callable[[str], None]
+"""Called with a point (begin, commit, committed) around every transaction. Tests pass one that raises or kills."""
 
 SINCE_2 = """
 CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL) STRICT;
@@ -84,6 +87,10 @@ CREATE TABLE dial (node TEXT PRIMARY KEY, address TEXT NOT NULL) STRICT;
 """
 
 
+def no_fault(_: str) -> None:
+    """What production passes for `fault`: nothing goes wrong on purpose."""
+
+
 class Store:
     """One process's access to the file. Reads and writes may come from any thread; writes wait for each other.
 
@@ -91,7 +98,9 @@ class Store:
     from the file. `serve` passes a function that ends the process; without one the error alone is raised.
     """
 
-    def __init__(self, path: Path, *, create: bool = False, on_broken: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, on_broken: Callable[[], None] | None = None, fault: Fault = no_fault
+    ) -> None:
         if path.exists() == create:
             what = "there is a database already" if create else "there is no database"
             raise Invalid(
@@ -99,6 +108,7 @@ class Store:
             )
         self.path = path
         self._on_broken = on_broken
+        self._fault = fault
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
         self._writer = _connect(path)
@@ -151,6 +161,7 @@ class Store:
         """
         with self._write_lock:
             try:
+                self._fault("begin")
                 # IMMEDIATE: what is read inside stays true until the commit, for other processes too (invite beside serve).
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
@@ -165,12 +176,14 @@ class Store:
                     raise _failed(error) from None
                 raise
             try:
+                self._fault("commit")
                 self._writer.execute("COMMIT")
                 # Crash here: everything in the block is on the disk; callers who got no answer repeat their call and find it.
             except sqlite3.Error as error:
                 if self._on_broken is not None:
                     self._on_broken()
                 raise _failed(error) from None
+            self._fault("committed")
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query over what is committed."""

@@ -6,7 +6,7 @@ whether the coordinator is serving or not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich import box
@@ -22,33 +22,41 @@ from collegium_coordinator.store import Store
 __all__ = ["log_lines", "witness_table"]
 
 
-def log_lines(store: Store, registry: Registry, now: float) -> list[dict[str, Any]]:
-    """One line for each log: witnesses, quorum, and the sizes.
+def log_lines(
+    store: Store, registry: Registry, now: float, *, serving: bool = True, origins: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """One line for each log (of these origins): witnesses, quorum, and the sizes.
 
     size            entries of the newest checkpoint known here
     confirmed       entries of the newest known checkpoint that the quorum of today has cosigned; `size` where none is needed
     backlog         entries between the two
     age             seconds since that quorum, None before the first and where none is needed
+    reachable       witnesses that are connected now; None while nobody serves, because then nobody knows
     """
     lines = []
+    connected = {str(row[0]) for row in store.rows("SELECT node FROM seen WHERE connected = 1")}
     own = {
         registry.registry_log.name: store.row("SELECT checkpoint FROM registry ORDER BY idx DESC LIMIT 1"),
         registry.coordinator_log.name: store.row("SELECT note FROM head"),
     }
     for origin, row in own.items():
+        if origins is not None and origin not in origins:
+            continue
         cosigned = store.row("SELECT size, time FROM cosigned WHERE origin = ?", (origin,))
         size = read_checkpoint(bytes(row[0])).size if row is not None else 0
         lines.append(_line(registry, origin, size, cosigned, now))
     for node in registry.nodes():
-        if node.log is not None:
+        if node.log is not None and (origins is None or node.log.name in origins):
             lines.append(_line(registry, node.log.name, *_of_node(store, registry, node.log.vkey, node.log.name), now))
+    for line in lines:
+        line["reachable"] = len(connected & set(line["witnesses"])) if serving else None
     return lines
 
 
 def witness_table(lines: Sequence[dict[str, Any]]) -> Table:
-    """A line for each log."""
+    """A line for each log; `up`: witnesses that are connected."""
     table = Table(title="Witnesses", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("log", "witnesses", "quorum", "entries", "confirmed", "backlog", "age"):
+    for heading in ("log", "witnesses", "quorum", "up", "entries", "backlog", "age"):
         table.add_column(heading, justify="left" if heading in ("log", "witnesses") else "right")
     for line in lines:
         age = "" if line["age"] is None else f"{line['age']:.0f} s"
@@ -56,8 +64,8 @@ def witness_table(lines: Sequence[dict[str, Any]]) -> Table:
             line["origin"],
             ", ".join(line["witnesses"]) or "none",
             str(line["quorum"]),
+            "" if line["reachable"] is None else str(line["reachable"]),
             f"{line['size']:,}",
-            f"{line['confirmed']:,}",
             f"{line['backlog']:,}",
             age,
         )

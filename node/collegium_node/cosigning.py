@@ -158,6 +158,7 @@ class Cosigning:
                 path = await asyncio.to_thread(self._journal.tree.consistency, known, head.size)
                 request = CosignRequest(checkpoint=head.note, old_size=known, proof=path)
                 reply = await self._relay.cosign(name, request, timeout=ROUND)
+                self._quorum.heard(name, answered=True)
                 if reply.cosignature:
                     if key not in open_cosignatures(add_cosignatures(head.note, [reply.cosignature]), [key]):
                         raise NotVerified("the cosignature is another's", place=name)
@@ -167,6 +168,7 @@ class Cosigning:
                     return None
                 self._known[name] = reply.known_size
         except Exception as error:  # whatever it is, it is the same as silence
+            self._quorum.heard(name, answered=False)
             self._lines.failure("witness-silent", error, witness=name)
         return None
 

@@ -20,7 +20,7 @@ from collegium_node.config import NodeConfig
 from collegium_node.fetch import fetch_registry
 from collegium_node.home import Home, Membership, Node
 from collegium_node.shelf import Shelf
-from collegium_node.steward import InForce
+from collegium_node.steward import InForce, rekeyed
 
 __all__ = ["Finding", "examine"]
 
@@ -196,6 +196,11 @@ class _Context:
                 "Edit policy.toml, then `collegium-node policy`.",
                 warning=True,
             )
+        others = rekeyed(self.node)
+        if others:
+            names = ", ".join(others)
+            remedy = f"Ask them or the ministry whether that is right; then `collegium-node allow --researcher {others[0]} ...`."
+            raise _Bad(f"not answered any more, because their key has been replaced: {names}", remedy, warning=True)
         return f"{len(policy.allow)} rules, budgets for {', '.join(policy.budget)}"
 
     def close(self) -> None:

@@ -26,8 +26,8 @@ from collegium.errors import CollegiumError, NotVerified
 from collegium.keys import log_name
 from collegium.log.checkpoint import open_checkpoint, read_checkpoint, sign_checkpoint
 from collegium.log.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from collegium.log.note import Signer, Verifier, encode_base64
-from collegium.log.statement import statement_id
+from collegium.log.note import Signer, Verifier, encode_base64, open_note
+from collegium.log.statement import MAX_STATEMENT, statement_id
 from collegium.log.tree import HashSource, LeafHashes, Tree
 from collegium.statements import LogPlace, Peer, RegistryView
 from collegium_node.store import Store
@@ -100,6 +100,14 @@ class Writer:
         assert statement.log == self.place
         return self.keep(statement.kind, statement.sign(self._journal.statements), request=request)
 
+    def is_ours(self, note: bytes) -> bool:
+        """Whether a note is signed by this node's statement key of today, and not by one that it replaced."""
+        try:
+            open_note(note, [self._journal.statements.verifier], limit=MAX_STATEMENT)
+        except CollegiumError:
+            return False
+        return True
+
     def keep(self, kind: str, note: bytes, *, request: str = "") -> Entry:
         """Append a note as it is: one signed just now, or somebody else's, verified before. Raises what the guard says."""
         if not self.grown and (refusal := self._journal.guard(self.db)) is not None:
@@ -136,6 +144,13 @@ class Writer:
         return sha256
 
 
+# What every transaction looks at first, in one step: how many entries there are, and a registry checkpoint that none of them holds.
+BEFORE = """
+SELECT (SELECT COALESCE(MAX(idx) + 1, 0) FROM entries), (
+    SELECT h.note FROM registry_head h LEFT JOIN peers p ON p.origin = ? WHERE p.size IS NULL OR p.size < h.size
+)
+"""
+
 EMPTY_REGISTRY = RegistryView(size=0, root=encode_base64(EMPTY_ROOT))
 
 
@@ -170,13 +185,17 @@ class Journal:
     def write(self, purpose: str) -> Iterator[Writer]:
         """One durable transaction of entries, their checkpoint, and whatever else the block writes through `Writer.db`."""
         with self.store.write(purpose) as db:
-            frontier = self._caught_up(db)
+            size, registry = db.execute(BEFORE, (self._registry,)).fetchone()
+            frontier = self._caught_up(db, size)
             writer = Writer(db, self, frontier, int(self.clock()))
-            self._embed_registry(writer)
+            # A registry that is new here stands in the log before what is judged by it: whichever transaction comes next begins so.
+            if registry is not None and self.guard(db) is None:
+                writer.embed(registry)
             yield writer
             if writer.grown:
-                note = sign_checkpoint(self.origin, frontier.size, frontier.root(), self._log)
-                db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)", (frontier.size, encode_base64(frontier.root()), note))
+                root = frontier.root()
+                note = sign_checkpoint(self.origin, frontier.size, root, self._log)
+                db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)", (frontier.size, encode_base64(root), note))
         # Crash here: entries and checkpoint are both there; the frontier in memory is only a cache of them.
         self._frontier = frontier
         if writer.grown:
@@ -211,11 +230,15 @@ class Journal:
         remedy = "Restore the newest backup, or ask the federation before you go on."
         frontier = Frontier()
         with self.store.read() as db:
-            for index, (found, note, leaf) in enumerate(db.execute("SELECT idx, note, leaf FROM entries ORDER BY idx")):
-                if found != index or leaf_hash(note) != leaf:
-                    raise NotVerified("the node's log does not hold together", place=f"entry {index}", remedy=remedy)
-                frontier.append(leaf)
-            head = db.execute("SELECT note FROM head").fetchone()
+            db.execute("BEGIN")  # one state: another process of this node may be adding entries
+            try:
+                for index, (found, note, leaf) in enumerate(db.execute("SELECT idx, note, leaf FROM entries ORDER BY idx")):
+                    if found != index or leaf_hash(note) != leaf:
+                        raise NotVerified("the node's log does not hold together", place=f"entry {index}", remedy=remedy)
+                    frontier.append(leaf)
+                head = db.execute("SELECT note FROM head").fetchone()
+            finally:
+                db.execute("ROLLBACK")
         if head is None:
             if frontier.size:
                 raise NotVerified("the node's log has entries and no checkpoint", place="head", remedy=remedy)
@@ -226,20 +249,12 @@ class Journal:
         self._frontier = frontier
         return frontier.size
 
-    def _embed_registry(self, writer: Writer) -> None:
-        """A registry that is new here stands in the log before what is judged by it: whichever transaction comes next begins so."""
-        row = writer.db.execute(
-            "SELECT h.note FROM registry_head h LEFT JOIN peers p ON p.origin = ? WHERE p.size IS NULL OR p.size < h.size",
-            (self._registry,),
-        ).fetchone()
-        if row is not None and self.guard(writer.db) is None:
-            writer.embed(row[0])
-
-    def _caught_up(self, db: sqlite3.Connection) -> Frontier:
-        """A frontier over what the file holds now: another process may have added entries since."""
+    def _caught_up(self, db: sqlite3.Connection, size: int) -> Frontier:
+        """A frontier over the `size` entries that the file holds now: another process may have added some since."""
         frontier = self._frontier.copy()
-        for (leaf,) in db.execute("SELECT leaf FROM entries WHERE idx >= ? ORDER BY idx", (frontier.size,)):
-            frontier.append(leaf)
+        if frontier.size != size:
+            for (leaf,) in db.execute("SELECT leaf FROM entries WHERE idx >= ? ORDER BY idx", (frontier.size,)):
+                frontier.append(leaf)
         return frontier
 
 

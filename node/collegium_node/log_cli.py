@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from collegium.errors import Invalid
 from collegium_node.terminal import HERE, HomeOption, JsonOption, opened, say, show_json
+
+if TYPE_CHECKING:
+    from collegium_node.home import Node
 
 __all__ = ["log_app"]
 
@@ -54,7 +57,10 @@ def status(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
 
 @log_app.command()
 def recover(
-    folder: Annotated[Path | None, typer.Argument(help="An exported copy of this node's log, such as an auditor's.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="An exported copy of this node's log, such as an auditor's. Default: the coordinator's copy."),
+    ] = None,
     new_log: Annotated[str, typer.Option("--new-log", help="Instead: open a new log with this token from the ministry.")] = "",
     home: HomeOption = HERE,
 ) -> None:
@@ -65,19 +71,17 @@ def recover(
     from collegium_node.alone import alone
     from collegium_node.home import Home
 
-    if (folder is None) != bool(new_log):
-        raise Invalid(
-            "say from where to recover",
-            place="arguments",
-            remedy="Give a folder with an exported copy of this node's log; if there is none, --new-log TOKEN.",
-        )
+    if folder is not None and new_log:
+        raise Invalid("a copy of the log or a new log, not both", place="arguments", remedy="Leave out the folder or --new-log.")
     where = Home(home)
     with alone(where):
-        if folder is not None:
-            from collegium_node.recover import replay
-
+        if not new_log:
             with opened(home) as node:
-                say(f"Took over {replay(node, folder)} entries. Start `collegium-node serve`: the witnesses confirm them.")
+                taken = _replay(node, folder)
+            if taken:
+                say(f"Took over {taken} entries. Start `collegium-node serve`: the witnesses confirm them.")
+            else:
+                say("The copy holds nothing that this database lacks. Start `collegium-node serve`.")
             return
         from collegium_node.newlog import new_log as begin
 
@@ -85,6 +89,19 @@ def recover(
     for unit, rho in sorted(lost.items()):
         say(f"{unit}: rho {rho / 10**9:g} counts as spent, because the lost log may have charged it.")
     say("The new log is open; the old database and keys are in former/. Start `collegium-node serve`.")
+
+
+def _replay(node: Node, folder: Path | None) -> int:
+    from collegium_node.recover import replay
+
+    if folder is not None:
+        return replay(node, folder)
+    from collegium_node.fetch import fetch_registry
+    from collegium_node.mirrored import fetch_copy
+
+    proxy = node.home.config().coordinator.proxy
+    fetch_registry(node, proxy)  # a database that was lost altogether knows nobody yet
+    return replay(node, fetch_copy(node, proxy))
 
 
 @log_app.command()

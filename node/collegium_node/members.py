@@ -20,6 +20,7 @@ from collegium_node.store import Store
 
 __all__ = ["Members"]
 
+MAX_ENTRIES = 512  # of the registry in one reply: each has at most 65,535 bytes
 MAX_CHECKPOINT = 15_000  # bytes kept of a registry checkpoint: it becomes an entry of this log, which holds no more than 65,535
 
 
@@ -78,6 +79,19 @@ class Members:
                 remedy="Ask the federation at once who registered it; answer nothing until it is clear.",
                 reason="identity",
             )
+
+    def shown(self) -> tuple[bytes, int]:
+        """The newest registry checkpoint that this node has verified, and its size."""
+        with self._store.read() as db:
+            row = db.execute("SELECT note, size FROM registry_head").fetchone()
+        return (bytes(row[0]), int(row[1])) if row else (b"", 0)
+
+    def entries(self, first: int, count: int, size: int) -> list[bytes]:
+        """At most `count` verified entries of the registry from index `first` on, below `size`."""
+        last = min(size, first + min(count or MAX_ENTRIES, MAX_ENTRIES))
+        with self._store.read() as db:
+            rows = db.execute("SELECT note FROM registry WHERE idx >= ? AND idx < ? ORDER BY idx", (min(first, last), last))
+            return [bytes(note) for (note,) in rows]
 
     def researcher(self, name: str) -> str:
         """The statement key of a registered researcher, as text. Raises Refused when there is none or it was revoked."""

@@ -22,21 +22,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import grpc
-
-from collegium.enrolment import TIMEOUT, Keys
-from collegium.errors import CollegiumError, Invalid, NotVerified
-from collegium.keys import load_signer, log_name, save_secret, save_signer, statements_name, witness_name
-from collegium.log.cosign import CosignerSigner
-from collegium.log.note import Signer
-from collegium.log.statement import statement_id
-from collegium.registration import Party
+from collegium.enrolment import Keys
+from collegium.errors import CollegiumError, Invalid
+from collegium.replacing import Enrol, certified, former_folder, send
 from collegium.statements import Policy as PolicyStatement
-from collegium.tls import dns_name, identity_of, make_key_and_csr
-from collegium.token import Token, parse_token
-from collegium.transport.status import from_rpc
-from collegium.v1.enrolment_pb2 import JoinRequest
-from collegium.v1.enrolment_pb2_grpc import EnrolmentStub
+from collegium.token import parse_token
 from collegium_node import shelf
 from collegium_node.fetch import fetch_registry
 from collegium_node.home import Home, Node
@@ -45,8 +35,6 @@ from collegium_node.steward import InForce, read_draft, sign_if_changed
 
 __all__ = ["lost_budgets", "new_log"]
 
-Enrol = Callable[[Token, bytes, bytes], bytes]
-"""(token, registration, signing request) to a certificate chain."""
 Fetch = Callable[[Node, Keys], object]
 """Brings a node's copy of the registry up to date, speaking with these keys."""
 
@@ -64,16 +52,11 @@ def new_log(
         remedy = f"The ministry makes one with `collegium-coordinator invite node {membership.name} --replace ...`."
         raise Invalid("this token does not invite this node to replace its keys", place="token", remedy=remedy)
     fresh = Keys(home.root / "keys.new")
-    former = home.root / "former" / statement_id(token.invitation)[:16]
+    former = former_folder(home.root, token)
     if (former / "keys").is_dir() and not fresh.folder.exists():
         raise Invalid("this token has been used here", place="token", remedy="The new log is open: `collegium-node serve`.")
     # (1) (2)
-    if not fresh.certificate.exists():
-        registration = _register(home, token, fresh, clock)
-        chain = (enrol or _enrol)(token, registration, fresh.request.read_bytes())
-        if identity_of(chain) != (token.federation, "node", invited.name):
-            raise NotVerified("the certificate is for another party", place="enrolment", remedy="Tell the ministry.")
-        save_secret(fresh.certificate, chain)
+    certified(token, home.keys, fresh, clock=clock, enrol=enrol or send, keep_log=False)
     # (3)
     database = home.root / "node.new.db"
     if home.database.exists() and not (former / "node.db").exists():
@@ -107,40 +90,6 @@ def lost_budgets(node: Node, time: int) -> dict[str, Lost]:
         for unit, before in (policy.lost or {}).items():
             largest[unit] = max(largest.get(unit, 0), before.rho)
     return {unit: Lost(rho=rho, time=time) for unit, rho in sorted(largest.items()) if rho}
-
-
-def _register(home: Home, token: Token, fresh: Keys, clock: Callable[[], float]) -> bytes:
-    """The registration under new keys, made once: a repeat sends the same bytes."""
-    federation, name, kept = token.federation, token.invited.name, fresh.folder / "registration"
-    if not kept.exists():
-        statements, log = Signer.generate(statements_name(federation, name)), Signer.generate(log_name(federation, name))
-        cosigner = CosignerSigner.generate(witness_name(federation, name))
-        for path in (fresh.statements, fresh.log, fresh.witness, fresh.tls_key, fresh.request):
-            path.unlink(missing_ok=True)  # of a try that crashed before anything was sent
-        key, csr = make_key_and_csr(federation, "node", name)
-        save_secret(fresh.tls_key, key)
-        save_secret(fresh.request, csr)
-        save_signer(fresh.statements, statements)
-        save_signer(fresh.log, log)
-        save_signer(fresh.witness, cosigner)
-        party = Party(
-            invitation=statement_id(token.invitation), role="node", name=name, statements=statements.vkey, log=log.vkey,
-            cosigner=cosigner.vkey, time=int(clock()),
-        )  # fmt: skip
-        save_secret(kept, party.sign(token.one_time, statements, load_signer(home.keys.statements)))
-    return kept.read_bytes()
-
-
-def _enrol(token: Token, registration: bytes, csr: bytes) -> bytes:
-    credentials = grpc.ssl_channel_credentials(root_certificates=token.ca)
-    options = (("grpc.ssl_target_name_override", dns_name("coordinator")),)
-    with grpc.secure_channel(token.address, credentials, options=options) as channel:
-        try:
-            call = JoinRequest(invitation=token.invitation, registration=registration, csr=csr)
-            chain: bytes = EnrolmentStub(channel).Join(call, timeout=TIMEOUT).certificate
-            return chain
-        except grpc.RpcError as error:
-            raise from_rpc(error, place=token.address) from None
 
 
 def _fetch(node: Node, keys: Keys) -> object:

@@ -1,7 +1,7 @@
 """Whether this node may sign now. The one question between a restored backup and a second history.
 
-    stopped         a witness has shown a tree that this log's own key has signed and this database does not hold; this is on the
-                    disk and stays until `collegium-node recover`
+    stopped         a witness, the coordinator's copy of this log, or an exported folder has shown a tree that this log's own
+                    key has signed and this database does not hold; this is on the disk and stays until `collegium-node recover`
     not confirmed   the log has witnesses, and since this process started no quorum of them has confirmed to know no larger tree
     free            confirmed, or a log to which the registry has assigned no witnesses
 

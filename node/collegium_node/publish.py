@@ -12,6 +12,7 @@ from pathlib import Path
 
 from collegium.errors import CollegiumError, Failed
 from collegium.keys import save_secret
+from collegium.log.disk import Disk
 from collegium.log.export import export as write
 from collegium.log.folder import LogFolder
 from collegium.log.witness import contradiction
@@ -28,7 +29,7 @@ class Exported:
         self.folder, self.shown, self.waiting = folder, shown, waiting
 
 
-def export(node: Node, folder: Path) -> Exported:
+def export(node: Node, folder: Path, *, disk: Disk | None = None) -> Exported:
     """Bring `folder`/<node> up to the newest confirmed checkpoint. Incremental; may be repeated and interrupted at any time.
 
     Raises:
@@ -44,7 +45,7 @@ def export(node: Node, folder: Path) -> Exported:
             remedy="Start `collegium-node serve` and export again a moment later.",
         )
     target = folder.absolute() / node.membership.name
-    shown = write(log, node.journal.verifier, target, tree=node.journal.tree)
+    shown = write(log, node.journal.verifier, target, disk=disk, tree=node.journal.tree)
     _remember(node.home, target)
     return Exported(target, shown, entries - shown)
 

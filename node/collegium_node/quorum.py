@@ -36,13 +36,16 @@ class Witnesses:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How the log stands with its witnesses. `age`: seconds since the quorum last confirmed; None before it ever did."""
+    """How the log stands with its witnesses. `age`: seconds since the quorum last confirmed; None before it ever did. `reachable`:
+    witnesses that answered when they were last asked; None in a process that asks none.
+    """
 
     size: int
     confirmed: int
     witnesses: int
     needed: int
     age: int | None
+    reachable: int | None
 
     @property
     def backlog(self) -> int:
@@ -64,6 +67,7 @@ class Quorum:
         self._newest: tuple[int, int, bytes] | None = self._stored()  # size, time, note
         self._saved = self._newest
         self._saved_at = 0.0
+        self._answered: dict[str, bool] = {}  # by witness
         self._good_for: tuple[int, bytes] | None = None  # registry size and note of the last positive check
 
     def witnesses(self) -> Witnesses:
@@ -96,6 +100,10 @@ class Quorum:
         newest = self._newest
         return max(0, int(self._clock()) - newest[1]) if newest is not None else None
 
+    def heard(self, witness: str, *, answered: bool) -> None:
+        """Whether a witness answered when it was asked just now, whatever it said."""
+        self._answered[witness] = answered
+
     def took(self, note: bytes) -> None:
         """A checkpoint of ours, its cosignatures verified and enough."""
         size = read_checkpoint(note).size
@@ -117,7 +125,10 @@ class Quorum:
     def figures(self) -> Figures:
         witnesses, head = self.witnesses(), self._journal.head()
         confirmed = self.confirmed_size() if witnesses.need else head.size
-        return Figures(head.size, confirmed, len(witnesses.keys), witnesses.need, self.age() if witnesses.need else None)
+        age = self.age() if witnesses.need else None
+        heard = dict(self._answered)
+        reachable = sum(heard.get(name, False) for name in witnesses.keys) if heard else None
+        return Figures(head.size, confirmed, len(witnesses.keys), witnesses.need, age, reachable)
 
     def _is_good(self, note: bytes) -> bool:
         """Whether those who are witnesses now have confirmed it, enough of them."""

@@ -27,6 +27,7 @@ from collegium.transport.channels import listen, new_server, server_credentials
 from collegium.transport.dial import dial_forever, dial_once
 from collegium.transport.dispatch import add_service, handlers_of
 from collegium.transport.endpoint import Endpoint
+from collegium.transport.node_client import ChannelCaller
 from collegium.transport.peer import COORDINATOR, Peer, only_role
 from collegium.transport.status import to_public_status
 from collegium.v1 import log_pb2, node_pb2, witness_pb2
@@ -42,6 +43,7 @@ from collegium_node.fetch import coordinator_channel, tls_of
 from collegium_node.home import Home, Node
 from collegium_node.lines import Lines, of_loop, take_over
 from collegium_node.logservice import LogService, WitnessService
+from collegium_node.mirrored import check_copy
 from collegium_node.receipts import Receipts
 from collegium_node.relay import ChannelRelay, TunnelRelay
 from collegium_node.service import NodeService
@@ -171,6 +173,7 @@ class _Dialling:
             for method, handler in handlers_of(servicer, service, peer=peer, status=to_public_status).items()
         }
         self._live: list[Endpoint] = []
+        self._asking: asyncio.Task[None] | None = None
         self.relay = TunnelRelay(self._live)
 
     async def run(self, stop: _Stop) -> None:
@@ -197,6 +200,7 @@ class _Dialling:
 
     def _opened(self, endpoint: Endpoint) -> None:
         self._live[:] = [endpoint]
+        self._asking = asyncio.create_task(check_copy(endpoint, self._node, self._lines))
         self._lines.event("connected", coordinator=self._node.membership.service)
 
     def _failed(self, error: Exception | None, wait: float) -> None:
@@ -230,18 +234,33 @@ class _Listening:
         for name in ("", *names):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._lines.event("serving", mode="listen", name=node.membership.name, port=port)
+        asking = asyncio.create_task(self._ask())
         await stop.event.wait()
         await health.enter_graceful_shutdown()
         await server.stop(GRACE if stop.code is Exit.OK else 0.0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
         await self.relay.close()
+
+    async def _ask(self) -> None:
+        """The same question that a dialling node puts whenever it is connected: whether the coordinator's copy shows more."""
+        channel = coordinator_channel(self._node.home, self._node.membership, self._config.coordinator.proxy)
+        try:
+            await check_copy(ChannelCaller(channel), self._node, self._lines)
+        finally:
+            await channel.close()
 
     async def renewed(self) -> None:
         """The port follows the files by itself; the channel to the coordinator is opened anew."""
         await self.relay.close()
 
 
-async def _renew_forever(node: Node, lines: Lines, clock: Callable[[], float], renewed: Callable[[], Awaitable[None]]) -> None:
-    """A new certificate at two thirds of the old one's life, tried again until it works; connections take it up at once."""
+async def _renew_forever(
+    node: Node, lines: Lines, clock: Callable[[], float], renewed: Callable[[], Awaitable[None]], *, every: float = RENEW_CHECK
+) -> None:
+    """Looks every so many seconds. A new certificate at two thirds of the old one's life, tried again until it works;
+    connections take it up at once.
+    """
     while True:
         try:
             if clock() >= renew_at(node.home.keys.certificate.read_bytes()):
@@ -250,7 +269,7 @@ async def _renew_forever(node: Node, lines: Lines, clock: Callable[[], float], r
                 await renewed()
         except Exception as error:
             lines.failure("renewal-failed", error)
-        await asyncio.sleep(RENEW_CHECK)
+        await asyncio.sleep(every)
 
 
 def renew_now(node: Node, clock: Callable[[], float]) -> None:

@@ -21,6 +21,7 @@ from collegium_node.answer import Answering
 from collegium_node.home import Node
 from collegium_node.lines import Lines
 from collegium_node.shelf import Shelf
+from collegium_node.steward import rekeyed
 from collegium_node.store import StorageBroken
 
 __all__ = ["NodeService", "Work"]
@@ -117,6 +118,8 @@ class NodeService(node_pb2_grpc.NodeServicer):
             self._node.members.check_own()
         except CollegiumError as error:
             self._lines.failure("own-registration", error)
+        for name in rekeyed(self._node):
+            self._lines.event("researcher-rekeyed", researcher=name, remedy=f"collegium-node allow --researcher {name}")
         return gate.learnt(size)
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:

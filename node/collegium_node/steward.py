@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from collegium.accounting import rho_of
-from collegium.errors import Invalid
+from collegium.errors import CollegiumError, Invalid
 from collegium.statements import Policy as PolicyStatement
 from collegium_node import shelf
 from collegium_node.home import Node
 from collegium_node.journal import Journal, Writer
 from collegium_node.policy import NOTHING, Policy
 
-__all__ = ["InForce", "read_draft", "sign_draft", "sign_if_changed"]
+__all__ = ["InForce", "read_draft", "rekeyed", "sign_draft", "sign_if_changed"]
 
 NANO = 10**9
 
@@ -75,15 +75,31 @@ def sign_draft(node: Node) -> tuple[Policy, bool]:
 
 
 def sign_if_changed(log: Writer, policy: Policy) -> bool:
-    """Sign policy and snapshots unless the newest policy statement says just this; whether it was signed."""
+    """Sign policy and snapshots unless the newest policy statement says just this, by the key of today; whether it was signed."""
     snapshots, tree = shelf.signed(log.db), policy.to_json()
     row = log.db.execute("SELECT note FROM entries WHERE kind = 'policy' ORDER BY idx DESC LIMIT 1").fetchone()
     if row is not None:
         newest = PolicyStatement.read(row[0])
-        if (newest.policy, newest.snapshots) == (tree, snapshots):
+        if (newest.policy, newest.snapshots) == (tree, snapshots) and log.is_ours(row[0]):
             return False
     log.sign(PolicyStatement(log=log.place, registry=log.registry, time=log.now, policy=tree, snapshots=snapshots))
     return True
+
+
+def rekeyed(node: Node) -> list[str]:
+    """Researchers whom the policy in force allows by another key than the registry has for them now, sorted.
+
+    They have replaced their key (the registration says so, signed by the old one), or somebody else got the name: either way they
+    are answered again only when the steward has looked and allowed them anew.
+    """
+    found = set()
+    for rule in InForce(node.journal)().allow:
+        try:
+            if node.members.researcher(rule.researcher) != rule.key:
+                found.add(rule.researcher)
+        except CollegiumError:
+            continue  # revoked, or never there: nobody who could be allowed anew
+    return sorted(found)
 
 
 def read_draft(path: Path, delta: str, key_of: Callable[[str], str]) -> Policy:

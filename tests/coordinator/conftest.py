@@ -47,7 +47,7 @@ from collegium.v1.node_pb2 import AnswerReply, LearnReply, NodeStatus, QuestionA
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest, RelayRequest
 from collegium_coordinator.config import Home, Listen, Public, read_config
 from collegium_coordinator.registrar import Registrar, init
-from collegium_coordinator.serve import Coordinator
+from collegium_coordinator.serve import Coordinator, serving
 from collegium_coordinator.store import Store
 
 SCHEMA = """
@@ -405,13 +405,14 @@ class Federation:
         settings = {"deadline_seconds": 10.0, "again_seconds": 0.2, "reconnect_seconds": 5.0} | asking
         combine = settings.pop("combine", plain_sum)
         config = config.model_copy(update={"asking": config.asking.model_copy(update=settings)})
-        coordinator = Coordinator(self.home, config, combine=combine, clock=self.clock)
-        self.ports = await coordinator.start(config.listen)
-        self.coordinator = coordinator
-        try:
-            yield coordinator
-        finally:
-            await coordinator.stop(grace=0.2)
+        with serving(self.home):
+            coordinator = Coordinator(self.home, config, combine=combine, clock=self.clock)
+            self.ports = await coordinator.start(config.listen)
+            self.coordinator = coordinator
+            try:
+                yield coordinator
+            finally:
+                await coordinator.stop(grace=0.2)
 
     async def join(self, role: str, name: str, **more: Any) -> Keys:
         """Invite and redeem over the real enrolment port."""

@@ -248,23 +248,32 @@ def test_a_withdrawn_release_leaves_the_next_revision(federation: Any) -> None:
         before, _ = await s.table(done.request_id)
         node = s.nodes[2]
         (_, release, _, index) = next(iter(node.released.values()))
-        node.withdrawals = [
-            Withdrawal(
-                log=LogPlace(origin=node.log.name, index=99),
+
+        def withdrawal(place: LogPlace) -> Withdrawal:
+            return Withdrawal(
+                log=place,
                 registry=node.registry.view(),
                 time=2,
                 release=Original(index=index, sha256=statement_id(release)),
                 request=done.request_id,
                 number=0,
                 reason="wrong file",
-            ).sign(node.statements)
-        ]
+            )
+
+        # Not yet under a checkpoint of the node's log: nothing shows when it was said.
+        node.withdrawals = [withdrawal(LogPlace(origin=node.log.name, index=99)).sign(node.statements)]
         federation.offset = 100.0  # old enough to be asked for withdrawals again
+        parts = await federation.result(s.stub, done.request_id, refresh=True)
+        assert ("withdrawal" in parts, federation.read(parts).revision) == (False, 0)
+        node.withdrawals = [node.sign(withdrawal)]
+        federation.offset = 200.0
         parts = await federation.result(s.stub, done.request_id, refresh=True)
         after = federation.read(parts)
         assert (before.revision, after.revision) == (0, 1)
         assert reasons(after) == {"u3": "withdrawn"}
         assert parts["withdrawal"] == node.withdrawals
+        kinds = [row[0] for row in federation.coordinator.store.rows("SELECT kind FROM entries ORDER BY idx")]
+        assert kinds[-3:] == ["peer", "withdrawal", "indicator"]
 
     scene(federation, play, again_seconds=50.0)
 

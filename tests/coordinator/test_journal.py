@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from collegium.statements import Indicator, Peer
 from collegium_coordinator.asked import parse_request
 from collegium_coordinator.indicator import national_table
 from collegium_coordinator.journal import Journal
+from collegium_coordinator.permit import restored
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import SINCE_2, Store
 from collegium_coordinator.upgrade import upgrade
@@ -155,6 +158,27 @@ def test_a_changed_file_is_noticed_at_the_start(federation: Any, opened: Opened,
         Opened(federation)
 
 
+def test_a_command_verifies_while_the_serving_process_adds_entries(federation: Any, opened: Opened) -> None:
+    """As `log export` does: what it reads is one state, and no false alarm."""
+
+    def serve() -> None:
+        for number in range(300):
+            with opened.journal.write() as log:
+                log.keep("request", "r", note(number))
+
+    beside = Opened(federation)
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve)
+        sizes = []
+        while not serving.done():
+            sizes.append(beside.journal.verify())
+        serving.result()
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 3
+    assert beside.journal.verify() == opened.journal.verify() == 301
+    beside.store.close()
+
+
 def test_an_older_checkpoint_of_its_own_is_noticed_too(federation: Any, opened: Opened) -> None:
     with opened.journal.write() as log:
         log.keep("request", "r", note(0))
@@ -173,7 +197,7 @@ def test_a_stopped_log_and_one_that_is_not_confirmed_take_nothing(opened: Opened
         pass
     assert refused.value.reason == "not-confirmed"
     opened.journal.ready = lambda: True
-    opened.journal.stop("a witness knows more")
+    opened.journal.stop(restored("demo/coordinator", "u1", 9))
     with pytest.raises(Failed) as refused, opened.journal.write():
         pass
     assert refused.value.reason == "restored"
@@ -226,6 +250,39 @@ def test_the_registry_never_shrinks_along_the_log_when_it_grows_while_a_figure_i
             assert grown
             assert sizes == sorted(sizes)
             assert sizes[-1] > sizes[0]
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_comes_while_the_figure_is_made_is_in_it(federation: Any) -> None:
+    """No figure leaves out a release that stands before it in the log: to an auditor it would look like intent."""
+    late = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def combine(layout: Any, view: Any, schema: Any, releases: Any, asked: Any) -> bytes:
+        loops[0].call_soon_threadsafe(late.set)
+        end = time.monotonic() + 20
+        while federation.coordinator.store.row("SELECT COUNT(*) FROM answers WHERE verdict = 'released'") != (2,):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return national_table(layout, view, schema, releases, asked)
+
+    async def run() -> None:
+        loops.append(asyncio.get_running_loop())
+        async with federation.serving(combine=combine):
+            nodes = [await federation.node(f"u{n}", value=n) for n in (1, 2)]
+            nodes[1].gate = late
+            alice = await federation.researcher()
+            async with federation.link(nodes[0]), federation.link(nodes[1]), alice.line(federation.ports.main) as stub:
+                await federation.all_connected(*nodes)
+                call = stub.Ask(alice.request(await alice.registry(stub), ["u1", "u2"]))
+                progress = await call.read()
+                while not progress.released:
+                    progress = await call.read()
+                parts = await federation.result(stub, progress.request_id, wait_seconds=0.0)
+                indicator = federation.read(parts)
+                assert ([used.node for used in indicator.releases], indicator.revision) == (["u1", "u2"], 0)
+                call.cancel()
 
     asyncio.run(run())
 

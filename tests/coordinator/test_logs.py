@@ -163,8 +163,8 @@ def test_members_read_both_logs_over_grpc_and_verify_them(federation: Any) -> No
                         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
                     far = await stub.Entries(EntriesRequest(origin=origin, first=2**63, count=1))
                     assert list(far.entries) == []
-                with pytest.raises(grpc.aio.AioRpcError) as refused:
-                    await stub.Checkpoint(CheckpointRequest(origin="demo/u1"))
+                with pytest.raises(grpc.aio.AioRpcError) as refused:  # the copy of a node's log is for that node alone
+                    await stub.Checkpoint(CheckpointRequest(origin="demo/u2"))
                 assert refused.value.code() == grpc.StatusCode.NOT_FOUND
         # And up the tunnel, as nodes behind a firewall do.
         payload = CheckpointRequest(origin="demo/registry").SerializeToString()

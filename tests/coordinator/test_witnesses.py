@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import grpc
 import pytest
 
-from collegium.errors import CollegiumError, Invalid
+from collegium.enrolment import Keys, redeem
+from collegium.errors import CollegiumError, Failed, Invalid
 from collegium.log.cosign import check_quorum
 from collegium.log.receipt import Receipt, verify_receipt
 from collegium.proof import LogRule, Prover
@@ -24,7 +26,9 @@ from collegium.registration import least_quorum
 from collegium.transport.status import TunnelError
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest, RelayRequest
 from collegium.v1.witness_pb2_grpc import RelayStub
-from collegium_coordinator.registrar import _parts, assignments
+from collegium_coordinator.cosigning import REFRESH
+from collegium_coordinator.permit import CONFIRMED
+from collegium_coordinator.registrar import Registrar, _parts, assignments
 from collegium_coordinator.witnesses import log_lines
 
 
@@ -158,6 +162,24 @@ def test_both_logs_are_confirmed_and_the_lines_say_so(federation: Any) -> None:
             assert line["backlog"] == 0, origin
             assert line["age"] is not None, origin
             assert line["age"] < 60, origin
+            assert line["reachable"] == 3, origin
+        coordinator.metrics.write()
+        text = s.federation.home.metrics.read_text()
+        for figure in ("log_backlog_entries", "log_quorum_age_seconds", "log_witnesses_reachable", "log_may_sign"):
+            assert text.count(f"collegium_coordinator_{figure}{{log=") == 2, figure
+        assert 'collegium_coordinator_log_witnesses_reachable{log="demo/registry"} 3\n' in text
+        assert 'collegium_coordinator_log_may_sign{log="demo/coordinator"} 1\n' in text
+        # A witness that is gone is counted out, and a quiet log is confirmed again.
+        before = coordinator.store.row("SELECT time FROM cosigned WHERE origin = 'demo/registry'")[0]
+        s.federation.offset = REFRESH + 1
+        await s.federation.until(
+            lambda: coordinator.store.row("SELECT time FROM cosigned WHERE origin = 'demo/registry'")[0] > before + REFRESH
+        )
+        gone = s.nodes[0]
+        await gone.endpoint.close()
+        await s.federation.until(lambda: not coordinator.nodes.connected(gone.name))
+        await s.federation.until(lambda: lines()["demo/u2"]["reachable"] == 2)
+        assert all(line["reachable"] is None for line in log_lines(coordinator.store, s.registry, 0.0, serving=False))
         note = coordinator.store.row("SELECT note FROM cosigned WHERE origin = 'demo/registry'")[0]
         check_quorum(note, *s.registry.witnesses_of("demo/registry"))
         # Researchers get the registry with these cosignatures.
@@ -292,6 +314,33 @@ def test_the_relay_reaches_a_witness_for_nodes_only_and_for_nothing_large(federa
 
 
 # -- a restored backup ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_registry_is_signed_on_only_while_its_witnesses_vouch_for_the_database(federation: Any) -> None:
+    async def play(s: Scene) -> None:
+        await s.federation.until(lambda: s.federation.home.lock.read_text() == CONFIRMED)
+        tokens.append(await asyncio.to_thread(s.federation.invite, "researcher", "bob"))
+
+    tokens: list[str] = []
+    scene(federation, play)
+    with pytest.raises(Failed) as refused:  # nobody serves: who knows whether this is the newest copy
+        federation.invite("researcher", "carol")
+    assert refused.value.reason == "not-confirmed"
+
+    async def without_witnesses() -> None:
+        async with federation.serving() as coordinator:
+            with pytest.raises(Failed) as refused:
+                await asyncio.to_thread(federation.invite, "researcher", "carol")
+            assert refused.value.reason == "not-confirmed"
+            size = coordinator.registry.size
+            with pytest.raises(Failed):
+                await asyncio.to_thread(redeem, federation.at_home(tokens[0]), Keys(federation.folder / "bob"), clock=time.time)
+            assert coordinator.registry.size == size
+
+    asyncio.run(without_witnesses())
+    registrar = Registrar(federation.home, federation.registry_folder, clock=federation.clock, unconfirmed=True)
+    registrar.revoke("u1", "its keys were stolen")  # the operator knows: this is the newest database
+    registrar.close()
 
 
 def test_a_restored_database_stops_at_the_first_witness_that_knows_more(federation: Any) -> None:

@@ -124,11 +124,12 @@ def test_names_in_the_request_are_ignored() -> None:
 def test_life_and_renewal() -> None:
     _, csr = make_key_and_csr("example", "node", "ustc")
     chain = issue(OLD_CA, OLD_KEY, csr, role="node", name="ustc", clock=clock)
-    start = NOW - 3600
     assert expires_at(chain) == NOW + LIFETIME
-    assert renew_at(chain) == start + (LIFETIME + 3600) * 2 / 3
-    short = issue(OLD_CA, OLD_KEY, csr, role="node", name="ustc", lifetime=60, clock=clock)
-    assert expires_at(short) == NOW + 60
+    assert renew_at(chain) == NOW + LIFETIME * 2 / 3
+    for lifetime in (60, 1200, 7200):  # shorter than, and around, the hour by which certificates are backdated
+        short = issue(OLD_CA, OLD_KEY, csr, role="node", name="ustc", lifetime=lifetime, clock=clock)
+        assert expires_at(short) == NOW + lifetime
+        assert renew_at(short) == NOW + lifetime * 2 / 3
 
 
 def test_no_certificate_outlives_the_authority() -> None:

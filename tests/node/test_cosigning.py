@@ -10,15 +10,17 @@ from onenode import OneNode, Researcher, federation, question, statements
 from witnessed import NAMES, ORIGIN, Watchers, assign, until, watched
 
 from collegium.errors import Failed
-from collegium.log.checkpoint import open_checkpoint, sign_checkpoint
+from collegium.log.checkpoint import open_checkpoint, read_checkpoint, sign_checkpoint
 from collegium.log.cosign import CosignerSigner
 from collegium.log.merkle import root
 from collegium.log.note import Signer
-from collegium.log.receipt import verify_receipt
+from collegium.log.receipt import Receipt, verify_receipt
+from collegium.statements import Withdrawal
 from collegium.v1.node_pb2 import QuestionAnswer
 from collegium.v1.witness_pb2 import CosignReply
 from collegium_node import metrics
 from collegium_node.published import Published
+from collegium_node.withdraw import withdraw
 
 World = tuple[OneNode, Researcher, Watchers]
 
@@ -82,6 +84,25 @@ def test_a_release_leaves_with_cosigned_receipts_or_waits_and_then_it_is_the_sam
         assert (late.verdict, late.payload) == (QuestionAnswer.RELEASED, one.engine.drawn[1])
         assert len(one.engine.drawn) == 2
         assert statements(one.answer(first).answers[0]) == statements(answer)
+
+
+def test_a_withdrawal_leaves_under_a_checkpoint_that_holds_it(world: World) -> None:
+    one, researcher, watchers = world
+    asked = researcher.ask(question())
+    with watched(one, watchers):
+        until(lambda: one.node.permit.confirmed)
+        assert one.answer(asked).answers[0].verdict == QuestionAnswer.RELEASED
+        until(lambda: one.node.quorum.confirmed_size() == len(one.entries()))
+        watchers.down = set(NAMES)
+        withdraw(one.node.journal, asked.id, "wrong upload")
+        pending = one.answer(asked).answers[0]
+        assert (pending.reason, list(pending.withdrawals), pending.release) == ("pending", [], b"")
+        watchers.down.clear()
+        until(lambda: one.node.quorum.confirmed_size() == len(one.entries()))
+        marked = one.answer(asked).answers[0]
+    (note,) = marked.withdrawals
+    shown = read_checkpoint(Receipt.parse(marked.release_receipt).checkpoint)
+    assert shown.size > Withdrawal.read(note).log.index
 
 
 def test_refusals_leave_while_the_witnesses_are_silent(world: World) -> None:
@@ -159,13 +180,16 @@ def test_figures_for_monitoring(world: World) -> None:
     assert "collegium_node_log_may_sign 0\n" in text
     with watched(one, watchers):
         until(lambda: one.node.permit.confirmed and one.node.quorum.confirmed_size() == len(one.entries()))
+        until(lambda: one.node.quorum.figures().reachable == len(NAMES))
         one.now[0] += 7
         metrics.write(one.node)
         watchers.down = set(NAMES)
         one.answer(researcher.ask(question()))
+        until(lambda: one.node.quorum.figures().reachable == 0)
     text = one.home.metrics_file.read_text()
     assert "collegium_node_log_backlog_entries 0\n" in text
     assert "collegium_node_log_may_sign 1\n" in text
+    assert f"collegium_node_log_witnesses_reachable {len(NAMES)}\n" in text
     figures = one.node.quorum.figures()
     assert (figures.backlog, figures.age) == (len(one.entries()) - figures.confirmed, 7)
     assert figures.backlog > 0

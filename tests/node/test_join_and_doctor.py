@@ -14,20 +14,26 @@ from typing import Any
 
 import grpc
 import pytest
-from onenode import _CA, _CA_KEY, _CA_PEM, FED, NODE, SCHEMA, Ministry, Researcher, certify
+from onenode import _CA, _CA_KEY, _CA_PEM, FED, NODE, SCHEMA, Ministry, Researcher, certify, federation, question
 
-from collegium.errors import CollegiumError, Invalid, NotVerified, Offline
+from collegium.errors import CollegiumError, Failed, Invalid, NotVerified, Offline, Refused
 from collegium.keys import invitation_name, load_cosigner, save_secret
 from collegium.log.note import Signer
 from collegium.registration import Invitation
 from collegium.tls import expires_at, issue, make_ca
 from collegium.token import make_token
 from collegium.v1 import enrolment_pb2, enrolment_pb2_grpc, federation_pb2, federation_pb2_grpc
+from collegium.v1.node_pb2 import LearnRequest, QuestionAnswer
+from collegium_node.alone import alone
 from collegium_node.doctor import examine
 from collegium_node.home import Home
 from collegium_node.init import init
 from collegium_node.join import join
+from collegium_node.lines import Lines
+from collegium_node.policy import NOTHING
 from collegium_node.serve import renew_now
+from collegium_node.service import NodeService
+from collegium_node.steward import rekeyed, sign_if_changed
 
 
 class Coordinator(enrolment_pb2_grpc.EnrolmentServicer, federation_pb2_grpc.FederationServicer):
@@ -67,11 +73,11 @@ class Coordinator(enrolment_pb2_grpc.EnrolmentServicer, federation_pb2_grpc.Fede
             first=request.first, entries=page, checkpoint=self.ministry.checkpoint(), more=len(known) > len(page)
         )
 
-    def token(self, role: str = "node", name: str = NODE, expiry: float = 10**6) -> str:
+    def token(self, role: str = "node", name: str = NODE, expiry: float = 10**6, **more: Any) -> str:
         one_time = Signer.generate(invitation_name(FED, name))
         now = int(time.time())
         invitation = self.ministry._sign(
-            Invitation(role=role, name=name, facts={}, enrolment=0, expiry=int(now + expiry), key=one_time.vkey, time=now)  # type: ignore[arg-type]
+            Invitation(role=role, name=name, facts={}, enrolment=0, expiry=int(now + expiry), key=one_time.vkey, time=now, **more)  # type: ignore[arg-type]
         )
         address = f"localhost:{self.port}"
         return make_token(
@@ -157,6 +163,106 @@ def test_a_certificate_renews_with_the_statement_key(coordinator: Coordinator, h
     renew_now(node, time.time)
     node.close()
     assert expires_at(home.keys.certificate.read_bytes()) >= before
+
+
+# ------------------------------------------------------------------ new keys
+
+
+def test_a_node_replaces_its_keys_and_goes_on_with_its_log(coordinator: Coordinator, home: Home) -> None:
+    join(home, coordinator.token(), clock=time.time)
+    node = home.open(time.time)
+    with node.journal.write("policy") as log:
+        sign_if_changed(log, NOTHING)
+    node.close()
+    old = {path.name: path.read_bytes() for path in home.keys.folder.iterdir()}
+    token = coordinator.token(replaces=True)
+    _, size = join(home, token, clock=time.time)
+    assert size == len(coordinator.ministry.entries)
+    new = {path.name: path.read_bytes() for path in home.keys.folder.iterdir()}
+    assert [name for name in sorted(old) if old[name] == new[name]] == ["log", "witness"]  # its log and its word as a witness stay
+    former = home.root / "former" / home.membership().invitation[:16] / "keys"
+    assert {path.name: path.read_bytes() for path in former.iterdir()} == old
+    # The registry has the new key, signed for by the old one, and the log is gone on with.
+    node = home.open(time.time, verify=True)
+    node.members.check_own()
+    with node.journal.write("policy") as log:
+        assert sign_if_changed(log, NOTHING)  # the newest policy is by the old key: the new one vouches for it
+    with node.journal.write("policy") as log:
+        assert not sign_if_changed(log, NOTHING)
+    node.close()
+    assert join(home, token, clock=time.time)[1] == size  # the same command again changes nothing
+    assert {path.name: path.read_bytes() for path in home.keys.folder.iterdir()} == new
+
+
+def test_a_node_of_before_there_were_witnesses_gets_a_cosigner_with_its_new_key(coordinator: Coordinator, home: Home) -> None:
+    join(home, coordinator.token(), clock=time.time)
+    home.keys.witness.unlink()
+    join(home, coordinator.token(replaces=True), clock=time.time)
+    node = home.open(time.time)
+    assert node.members.registry.party(NODE).cosigner == load_cosigner(home.keys.witness).verifier
+    node.close()
+
+
+@pytest.mark.parametrize("broken", ["reply lost", "no registry"])
+@pytest.mark.parametrize("step", ["", "between the folders", "after them"])
+def test_a_replacement_that_crashes_is_mended_by_the_same_command(
+    coordinator: Coordinator, home: Home, broken: str, step: str
+) -> None:
+    join(home, coordinator.token(), clock=time.time)
+    token = coordinator.token(replaces=True)
+    coordinator.broken = broken
+    with pytest.raises(Offline):
+        join(home, token, clock=time.time)
+    coordinator.broken = ""
+    if step:
+        fresh, former = home.root / "keys.new", home.root / "former" / "x"
+        if not fresh.exists():  # got that far already: take the last steps back
+            home.keys.folder.rename(fresh)
+            kept = next((home.root / "former").iterdir()) / "keys"
+            home.remember(replace(home.membership(), invitation="0" * 64))
+            if step == "after them":
+                fresh.rename(home.keys.folder)
+            assert kept.is_dir()
+        assert not former.exists()
+    join(home, token, clock=time.time)
+    node = home.open(time.time, verify=True)
+    node.members.check_own()
+    node.close()
+    assert len({request.SerializeToString() for request in coordinator.joins[1:]}) == 1
+
+
+def test_keys_are_replaced_only_where_the_old_ones_are(coordinator: Coordinator, home: Home, tmp_path: Path) -> None:
+    join(home, coordinator.token(), clock=time.time)
+    token, asked = coordinator.token(replaces=True), len(coordinator.joins)
+    init(tmp_path / "elsewhere")
+    with pytest.raises(Invalid, match="not in this folder"):
+        join(Home(tmp_path / "elsewhere"), token, clock=time.time)
+    with pytest.raises(Invalid, match="is for another"):
+        join(home, coordinator.token("node", "univ-b", replaces=True), clock=time.time)
+    with pytest.raises(Invalid, match="expired"):
+        join(home, coordinator.token(expiry=-5, replaces=True), clock=time.time)
+    assert len(coordinator.joins) == asked
+    with alone(home), pytest.raises(Failed, match="served already"):
+        join(home, token, clock=time.time)
+
+
+def test_a_steward_is_told_of_a_researcher_whose_key_was_replaced(tmp_path: Path) -> None:
+    one, researcher = federation(tmp_path / "home")
+    one.allow(researcher)
+    asked = researcher.ask(question())
+    assert rekeyed(one.node) == []
+    statements, _ = one.ministry.register("researcher", researcher.name, replaces=researcher.key)
+    service = NodeService(one.node, one.answering, Lines(one.stream), max_parallel=1, on_broken=lambda: None)
+    service._learn(LearnRequest(first=0, entries=one.ministry.entries, checkpoint=one.ministry.checkpoint()))
+    assert rekeyed(one.node) == [researcher.name]
+    assert f"collegium-node allow --researcher {researcher.name}" in one.stream.getvalue()
+    with pytest.raises(Refused, match="does not verify"):
+        one.answer(asked)  # the old key asks nothing any more
+    researcher.key = statements
+    assert one.answer(researcher.ask(question(value=1))).answers[0].reason == "not-allowed"  # nor the new one, before the steward
+    one.allow(researcher)
+    assert rekeyed(one.node) == []
+    assert one.answer(researcher.ask(question(value=2))).answers[0].verdict == QuestionAnswer.RELEASED
 
 
 # ------------------------------------------------------------------ doctor

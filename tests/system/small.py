@@ -61,8 +61,10 @@ class Said:
     err: str
 
 
-def typed(program: str, *words: str | Path, home: Path | None = None, stdin: str = "", **variables: str) -> Said:
-    """Run one of the three commands to its end, at most 60 seconds."""
+def typed(
+    program: str, *words: str | Path, home: Path | None = None, stdin: str = "", seconds: float = 60.0, **variables: str
+) -> Said:
+    """Run one of the three commands to its end, at most so many seconds."""
     command = [str(BIN / program), *map(str, words), *(["--home", str(home)] if home is not None else [])]
     done = subprocess.run(
         command,
@@ -70,7 +72,7 @@ def typed(program: str, *words: str | Path, home: Path | None = None, stdin: str
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=seconds,
         env={**environment(), "COLUMNS": "300", **variables},
     )
     return Said(done.returncode, done.stdout, done.stderr)

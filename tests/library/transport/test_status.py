@@ -88,6 +88,17 @@ def test_whatever_arrives_becomes_one_printable_error(code: int, details: str) -
     assert error.text
 
 
+@pytest.mark.parametrize("code", ["INTERNAL", "UNKNOWN", "ABORTED", "DATA_LOSS", "NOT_FOUND"])
+def test_a_failure_of_the_transport_can_be_told_from_another_and_unknown_text_stays_away(code: str) -> None:
+    number = grpc.StatusCode[code].value[0]
+    error = from_status(number, "CANARY: received rst_stream with error code 2, then Stream removed CANARY")
+    assert isinstance(error, Failed)
+    assert error.reason == "failed"
+    assert f"(gRPC {code}: RST_STREAM, Stream removed)" in error.text
+    assert "CANARY" not in str(error)
+    assert from_status(number, "CANARY").text.endswith(f"(gRPC {code})")
+
+
 def test_an_unknown_rule_does_not_arrive() -> None:
     error = from_status(7, json.dumps({"kind": "refused", "text": "x", "by": "CANARY"}))
     assert isinstance(error, Refused)
