@@ -21,7 +21,7 @@ from collegium.registry import Registered, Registry
 from collegium.statements import Details, Request
 from collegium.view import View
 
-__all__ = ["DEFAULT_VALIDITY", "Ask", "Prepared", "nano_rho", "prepare", "prepare_questions"]
+__all__ = ["DEFAULT_VALIDITY", "Ask", "Prepared", "nano_rho", "prepare", "prepare_questions", "reopened"]
 
 DEFAULT_VALIDITY = 7 * 86_400  # seconds in which late universities may still answer
 
@@ -115,19 +115,33 @@ def prepare_questions(
         views=tuple(view.to_json() for _, view in pairs),
         registry=registry.view(),
     )
-    note = request.sign(signer)
+    return _prepared(request.sign(signer), details.to_blob(), request, audience, registry)
+
+
+def reopened(note: bytes, details: bytes, registry: Registry) -> Prepared:
+    """A request that was prepared, signed and kept earlier, to be handed in once more."""
+    request = Request.read(note)
+    if request.audience is not None:
+        audience = request.audience
+    else:
+        facts = {fact: frozenset(codes) for fact, codes in (request.facts or {}).items()}
+        audience = tuple(sorted(node.name for node in registry.nodes() if _fits(node, facts)))
+    return _prepared(note, details, request, audience, registry)
+
+
+def _prepared(note: bytes, details: bytes, request: Request, audience: tuple[str, ...], registry: Registry) -> Prepared:
     schema = registry.schema
     units: dict[str, int] = {}
-    for question in {question.digest: question for question, _ in pairs}.values():  # one question of two statements is charged once
+    for question in {question.digest: question for question in request.questions}.values():  # of two statements: charged once
         unit = schema.datasets[question.dataset].unit
         units[unit] = units.get(unit, 0) + question.rho
     return Prepared(
         id=statement_id(note),
         note=note,
-        details=details.to_blob(),
+        details=details,
         request=request,
         questions=request.questions,
-        views=tuple(view for _, view in pairs),
+        views=tuple(View.from_json(tree) for tree in request.views),
         audience=audience,
         rho=sum(units.values()),
         guarantees=tuple(

@@ -8,14 +8,27 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from collegium.audit.cli import app as audit_app
-from collegium.commands import FileOption, SchemaOption, SetOption, add_commands, explains, gather, show_plan, try_locally
+from collegium.commands import (
+    FileOption,
+    RatioOption,
+    SchemaOption,
+    SetOption,
+    add_commands,
+    explains,
+    gather,
+    show_plan,
+    titled,
+    try_locally,
+)
 from collegium.errors import CollegiumError, Exit, Invalid, NotReleased, rule_of
+from collegium.indicators.cli import app as indicators_app
 
 if TYPE_CHECKING:
     from collegium.answer import Answer
@@ -34,6 +47,7 @@ app = typer.Typer(
 )
 
 app.add_typer(audit_app, name="audit")
+app.add_typer(indicators_app, name="indicators")
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", envvar="COLLEGIUM_HOME", help="Your folder. Default: the user's configuration folder.")
@@ -59,7 +73,10 @@ def join(
     token: Annotated[str, typer.Argument(help="The token from the ministry, or '-' to read it from standard input.")],
     home: HomeOption = None,
 ) -> None:
-    """Join a federation: makes your keys here and redeems the token. May be repeated after a lost connection."""
+    """Join a federation: makes your keys here and redeems the token. May be repeated after a lost connection.
+
+    A token that replaces your keys is used the same way, where the old ones are. Universities must then allow the new one.
+    """
     from collegium.joining import join as redeem
 
     membership = redeem(_home(home), sys.stdin.read() if token == "-" else token, clock=time.time)  # noqa: S105 - no secret
@@ -84,6 +101,7 @@ def ask(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or hand in and leave.")] = True,
     file: FileOption = None,
     values: SetOption = None,
+    ratio: RatioOption = None,
     local: Annotated[Path | None, typer.Option("--local", help="Try it on invented rows in this folder; sends nothing.")] = None,
     schema: SchemaOption = None,
     as_json: JsonOption = False,
@@ -102,16 +120,20 @@ def ask(
         "clips": dict(read_clip(text) for text in clip or ()),
     }
     settings = gather(sql, file, values, typed)
+    title, ratios = titled(file, lang, ratio)
     if local is not None:
-        try_locally(local, schema, home, settings, as_json=as_json, as_csv=as_csv, lang=lang)
+        try_locally(local, schema, home, settings, as_json=as_json, as_csv=as_csv, lang=lang, title=title, ratios=ratios)
         return
     if schema is not None:
         raise Invalid("--schema is for --local", place="--schema", remedy="A federation has its own schema: `collegium schema`.")
+    from collegium.across import check_ratios
+
     with _federation(home, lang) as federation:
         if explains(settings):
             show_plan(federation, settings, as_json=as_json)
             return
         prepared = federation.prepare(*settings.pop("statements"), **settings)
+        check_ratios(ratios, prepared.questions, prepared.views)
         quiet = as_json or as_csv or not sys.stderr.isatty()
         try:
             _hand_in(federation, prepared, deadline if wait else 5.0, quiet=quiet, wait=wait)
@@ -122,7 +144,7 @@ def ask(
         except KeyboardInterrupt:
             print(f"\nThe question goes on. Fetch it: collegium result {prepared.id[:12]}", file=sys.stderr)  # noqa: T201
             raise
-    _print(answer, as_json=as_json, as_csv=as_csv)
+    _print(replace(answer, ratios=ratios), as_json=as_json, as_csv=as_csv, title=title)
 
 
 @app.command()
@@ -134,6 +156,7 @@ def result(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Write everything that proves the figures into this file.")
     ] = None,
+    ratio: RatioOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     lang: LanguageOption = "en",
@@ -145,7 +168,7 @@ def result(
         if bundle is not None:
             size = federation.save(answer, bundle)
             print(f"Wrote {bundle} ({size:,} bytes). Verify it anywhere: collegium verify {bundle}", file=sys.stderr)  # noqa: T201
-    _print(answer, as_json=as_json, as_csv=as_csv)
+    _print(replace(answer, ratios=tuple(ratio or ())), as_json=as_json, as_csv=as_csv)
 
 
 @app.command()
@@ -298,17 +321,20 @@ def _hand_in(federation: Federation, prepared: Any, deadline: float, *, quiet: b
         federation.hand_in(prepared, deadline=deadline, on_progress=bar)
 
 
-def _print(answer: Answer, *, as_json: bool, as_csv: bool) -> None:
+def _print(answer: Answer, *, as_json: bool, as_csv: bool, title: str = "") -> None:
     if as_json:
         _say(json.dumps(answer.to_json(), ensure_ascii=False, indent=1))
     elif as_csv:
-        sys.stdout.write("".join(table.to_csv() for table in answer.tables))
+        sys.stdout.write(answer.to_csv())
     else:
         from rich.console import Console
 
         from collegium.show import renderable
 
-        Console(highlight=False).print(renderable(answer))
+        console = Console(highlight=False)
+        if title:
+            console.print(title, style="bold", markup=False)
+        console.print(renderable(answer))
     if not answer.verified.figures or not answer.coverage.answered:
         raise NotReleased(
             "no university has answered yet",

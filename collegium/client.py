@@ -20,6 +20,7 @@ from collegium.bundle import KINDS, Bundle, Verified, verify
 from collegium.connection import Connection
 from collegium.errors import Failed, Invalid, NotReleased, NotVerified, Offline
 from collegium.home import Home, default_home
+from collegium.progress import followed
 from collegium.registry import Registry
 from collegium.schema import Schema
 from collegium.statements import Indicator
@@ -63,6 +64,10 @@ class Federation:
     def close(self) -> None:
         self._connection.close()
 
+    def now(self) -> float:
+        """The clock of this federation, Unix seconds."""
+        return self._clock()
+
     @property
     def schema(self) -> Schema:
         """What can be asked."""
@@ -98,9 +103,13 @@ class Federation:
         min_nodes: int = 0,
         deadline: float = PATIENCE,
         on_progress: Callable[[Progress], None] | None = None,
+        progress: bool | None = None,
         **settings: Any,
     ) -> Answer:
         """Asks and waits until every university has answered, at most `deadline` seconds. The cost is for all statements together.
+
+        Meanwhile a bar shows how many have answered: in a terminal and in a notebook unless `progress` is False, elsewhere only if
+        it is True. `on_progress` gets the reports instead.
 
         Raises:
             Invalid: a statement is not understood, with the place and what to write instead. Nothing was asked.
@@ -108,7 +117,7 @@ class Federation:
             Refused, Offline, Failed, NotVerified: see `collegium.errors`.
         """
         prepared = self.prepare(*statements, epsilon=epsilon, rho=rho, purpose=purpose, nodes=nodes, **settings)
-        return self.submit(prepared, min_nodes=min_nodes, deadline=deadline, on_progress=on_progress)
+        return self.submit(prepared, min_nodes=min_nodes, deadline=deadline, on_progress=on_progress, progress=progress)
 
     def plan(self, *statements: str, target_error: str = "", expect: int | None = None, **settings: Any) -> Plan:
         """What the statements would cost and how good their figures would be. Sends nothing, touches no data, costs nothing.
@@ -122,6 +131,13 @@ class Federation:
         signer, now = self._connection.signer, self._clock()
         return plan_of(ask, self.registry, self.nodes(), signer, name, now=now, target_error=target_error, expect=expect)
 
+    def plan_questions(self, pairs: Sequence[tuple[Question, View]], *, purpose: str = "") -> Plan:
+        """The plan of questions built without SQL, as `plan`."""
+        from collegium.plan_make import make_plan, published
+
+        prepared = self.prepare_questions(pairs, purpose=purpose)
+        return make_plan(prepared, self.registry, published(self.registry, self.nodes()), purpose=purpose)
+
     def submit(
         self,
         prepared: Prepared,
@@ -129,9 +145,11 @@ class Federation:
         min_nodes: int = 0,
         deadline: float = PATIENCE,
         on_progress: Callable[[Progress], None] | None = None,
+        progress: bool | None = None,
     ) -> Answer:
         """Hands in a prepared request and waits as `ask` does. The same request may be handed in again; it is answered once."""
-        self.hand_in(prepared, deadline=deadline, on_progress=on_progress)
+        with followed(len(prepared.audience), False if on_progress is not None else progress) as bar:
+            self.hand_in(prepared, deadline=deadline, on_progress=on_progress or bar)
         return self.result(prepared.id, refresh=False, wait=0.0, min_nodes=min_nodes)
 
     def hand_in(

@@ -139,6 +139,7 @@ PUBLIC_TEXTS: dict[str, str] = {
     "budget-dataset": "The university's limit for this dataset and period does not cover the cost.",
     "budget-researcher": "The university's limit for this researcher and period does not cover the cost.",
     "no-dataset": "The university does not serve this dataset in its current snapshot.",
+    "no-column": "The university serves the dataset without a column on which this figure rests.",
     "snapshot-gone": "The snapshot on which this question was charged is gone; the charge stays. Ask on the current snapshot.",
     "schema": "The question does not fit the federation's schema at this node. Fetch the schema again and ask with it.",
     "identity": "The researcher's signature or registration does not verify at this node.",

@@ -71,6 +71,11 @@ class PublishedPolicy:
     def datasets(self) -> tuple[str, ...]:
         return next((each.datasets for each in self.snapshots if each.current), ())
 
+    @property
+    def absent(self) -> dict[str, tuple[str, ...]]:
+        """By dataset of the current snapshot, the columns that the university does not serve: `unknown` in every row."""
+        return next((dict(each.absent or {}) for each in self.snapshots if each.current), {})
+
 
 @dataclass(frozen=True, slots=True)
 class Priced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +15,7 @@ from collegium.log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from collegium.log.note import Verifier, open_note
 from collegium.log.statement import MAX_STATEMENT, statement_id
 from collegium.registration import (
+    CatalogueEntry,
     Federation,
     Invitation,
     Party,
@@ -77,6 +79,7 @@ class State:
     founding: Founding | None = None
     schemas: dict[str, Schema] = field(default_factory=dict)
     schema: Schema | None = None
+    catalogues: dict[str, CatalogueEntry] = field(default_factory=dict)  # by NAME/VERSION, oldest first
     invitations: dict[str, Invited] = field(default_factory=dict)  # by statement id
     parties: dict[str, tuple[Registered, ...]] = field(default_factory=dict)  # by name, oldest first
     keys: dict[bytes, str] = field(default_factory=dict)  # every public key ever named, and the name it had
@@ -100,6 +103,7 @@ class State:
             self.founding,
             dict(self.schemas),
             self.schema,
+            dict(self.catalogues),
             dict(self.invitations),
             dict(self.parties),
             dict(self.keys),
@@ -128,6 +132,8 @@ class State:
         10. Witnesses are assigned to logs of the federation: of its registry, its coordinator, its nodes that are not revoked. Each
            log has 3 to 5 witnesses and a quorum any two of which share an honest one, or none and 0; every witness is a node that
            is not revoked, and not the one whose log it is.
+        11. A catalogue of indicators is TOML that says the entry's name, version and schema; the schema is there, and the version
+           higher than all before of that name.
 
         Raises NotVerified where the chain is broken, Invalid where the entry cannot be read.
         """
@@ -143,6 +149,9 @@ class State:
             elif isinstance(body, SchemaEntry):
                 self._signed_by_registry(entry)  # (3)
                 self._new_schema(body)  # (4)
+            elif isinstance(body, CatalogueEntry):
+                self._signed_by_registry(entry)  # (3)
+                self._new_catalogue(body)  # (11)
             elif isinstance(body, Invitation):
                 self._signed_by_registry(entry)  # (3)
                 self._invite(identity, body)  # (5)
@@ -202,6 +211,21 @@ class State:
                 if name in schema.datasets and schema.datasets[name].unit != dataset.unit:
                     raise NotVerified(f"the dataset {name!r} is of privacy unit {dataset.unit!r} for ever; give it another name")
         self.schemas[schema.id] = self.schema = schema
+
+    def _new_catalogue(self, body: CatalogueEntry) -> None:
+        # What the text means is judged where it is used: a registry must not become unreadable when that form grows.
+        try:
+            said = tomllib.loads(body.toml)
+        except (tomllib.TOMLDecodeError, RecursionError, ValueError):  # ValueError: an integer of thousands of digits
+            raise Invalid("the catalogue cannot be read", place="catalogue") from None
+        version = said.get("version")
+        if type(version) is not int or (said.get("name"), version, said.get("schema")) != (body.name, body.version, body.fits):
+            raise NotVerified("the entry names another catalogue than its text")
+        if body.fits not in self.schemas:
+            raise NotVerified(f"there is no schema {body.fits} before it")
+        if any(each.name == body.name and each.version >= body.version for each in self.catalogues.values()):
+            raise NotVerified(f"a new version of the catalogue {body.name!r} has a higher number than all before")
+        self.catalogues[f"{body.name}/{body.version}"] = body
 
     def _invite(self, identity: str, body: Invitation) -> None:
         if body.name in RESERVED:

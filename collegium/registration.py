@@ -2,6 +2,7 @@
 
     Federation     the first entry: the federation's own keys, its certificate authority and delta
     SchemaEntry    a version of the public schema
+    CatalogueEntry a version of a catalogue of indicators
     Invitation     a name, a role and a one-time key
     Party          the newcomer's own keys, signed by the one-time key and by its own
     Revocation     a party's end
@@ -23,6 +24,7 @@ from collegium.log.note import Verifier
 from collegium.log.statement import read_statement
 
 __all__ = [
+    "CatalogueEntry",
     "Federation",
     "Invitation",
     "Party",
@@ -79,6 +81,20 @@ class SchemaEntry(Registration):
     what: Literal["schema"] = "schema"
     name: Name
     version: Annotated[int, Field(ge=1, le=10**9)]
+    toml: str
+    time: Seconds
+
+
+class CatalogueEntry(Registration):
+    """A version of a catalogue of indicators; `toml` is the file as it was signed, `fits` the schema it was written for.
+
+    It says what a ministry measures and how it names it. It allows nothing: every question made from it is judged as any other.
+    """
+
+    what: Literal["catalogue"] = "catalogue"
+    name: Name
+    version: Annotated[int, Field(ge=1, le=10**9)]
+    fits: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}$")]
     toml: str
     time: Seconds
 
@@ -159,11 +175,12 @@ class Witnesses(Registration):
         return self
 
 
-_Entry = Federation | SchemaEntry | Invitation | Party | Revocation | Witnesses
+_Entry = Federation | SchemaEntry | CatalogueEntry | Invitation | Party | Revocation | Witnesses
 
 _MODELS: dict[str, type[_Entry]] = {
     "federation": Federation,
     "schema": SchemaEntry,
+    "catalogue": CatalogueEntry,
     "invitation": Invitation,
     "party": Party,
     "revocation": Revocation,

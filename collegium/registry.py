@@ -24,7 +24,7 @@ from collegium.log.cosign import CosignerVerifier
 from collegium.log.merkle import leaf_hash
 from collegium.log.note import Verifier, encode_base64
 from collegium.registrar import Founding, Invited, Registered, State
-from collegium.registration import Federation
+from collegium.registration import CatalogueEntry, Federation
 from collegium.schema import Schema
 from collegium.statements import Request
 
@@ -150,6 +150,11 @@ class Registry:
         if newest is None:
             raise Refused("the federation has no schema yet", by="schema", reason="schema", remedy="Ask its coordinator.")
         return newest
+
+    @property
+    def catalogues(self) -> dict[str, CatalogueEntry]:
+        """All versions of all catalogues of indicators by NAME/VERSION, oldest first."""
+        return dict(self._state.catalogues)
 
     def party(self, name: str, *, at: int | None = None) -> Registered:
         """The registered party of this name, now or when the registry had `at` entries. Raises Refused when unknown or revoked."""

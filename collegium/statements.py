@@ -36,13 +36,23 @@ from collegium.log.checkpoint import read_checkpoint
 from collegium.log.note import encode_base64
 from collegium.log.statement import canonical_json, parse_canonical
 from collegium.question import Question
-from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, Witnesses, read_registration
+from collegium.registration import (
+    CatalogueEntry,
+    Federation,
+    Invitation,
+    Party,
+    Revocation,
+    SchemaEntry,
+    Witnesses,
+    read_registration,
+)
 from collegium.view import View, check_view
 
 __all__ = [
     "Accounts",
     "Blob",
     "Body",
+    "CatalogueEntry",
     "Coverage",
     "Decision",
     "Details",
@@ -220,7 +230,11 @@ class PartNoise(Closed):
 
 
 class Release(Body):
-    """A tally with noise. The payload is the tally as int64 little endian, components one after the other."""
+    """A tally with noise. The payload is the tally as int64 little endian, components one after the other.
+
+    `absent`: columns that the question looks at and the snapshot does not serve, because the steward has mapped nothing to them.
+    They are `unknown` in every row. Absent itself when there is none.
+    """
 
     kind = "release"
 
@@ -235,6 +249,7 @@ class Release(Body):
     decision: Count  # index of the charge in the same log
     parts: Annotated[tuple[PartNoise, ...], Field(strict=False, min_length=1, max_length=64)]
     payload: Blob
+    absent: Annotated[tuple[FieldName, ...], Field(strict=False, min_length=1)] | None = None
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -248,6 +263,8 @@ class Release(Body):
             raise ValueError("the payload has 8 bytes for every cell of every part")
         if self.decision >= self.log.index:
             raise ValueError("the charge comes before the release")
+        if self.absent is not None and list(self.absent) != sorted(set(self.absent)):
+            raise ValueError("absent columns are sorted and stand once")
         return self
 
 
@@ -341,13 +358,18 @@ class Withdrawal(Body):
 
 
 class PolicySnapshot(Closed):
-    """A named state of the node's datasets."""
+    """A named state of the node's datasets.
+
+    `absent`: by dataset, the columns of the schema to which nothing is mapped. Said of the current snapshot alone: with all of them
+    a statement would grow beyond what an entry holds, and an earlier one's are in the statement that made it current.
+    """
 
     id: Snapshot
     name: Line
     time: Seconds
     datasets: Annotated[tuple[FieldName, ...], _relaxed]
     current: bool
+    absent: dict[FieldName, Annotated[tuple[FieldName, ...], Field(strict=False, min_length=1)]] | None = None
 
 
 class Policy(Body):

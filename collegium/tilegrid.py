@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["COLUMNS", "LETTERS", "PROVINCES", "ROWS", "fits"]
+__all__ = ["CHARACTERS", "COLUMNS", "LETTERS", "PROVINCES", "ROWS", "fits"]
 
 PROVINCES: dict[str, tuple[int, int]] = {
     "23": (8, 0),
@@ -28,6 +28,14 @@ LETTERS = {
     "62": "GS", "63": "QH", "64": "NX", "65": "XJ", "71": "TW", "81": "HK", "82": "MO",
 }  # fmt: skip
 """The standard's own two letters, short enough for a tile."""
+
+CHARACTERS = {
+    "11": "京", "12": "津", "13": "冀", "14": "晋", "15": "蒙", "21": "辽", "22": "吉", "23": "黑", "31": "沪",
+    "32": "苏", "33": "浙", "34": "皖", "35": "闽", "36": "赣", "37": "鲁", "41": "豫", "42": "鄂", "43": "湘",
+    "44": "粤", "45": "桂", "46": "琼", "50": "渝", "51": "川", "52": "贵", "53": "云", "54": "藏", "61": "陕",
+    "62": "甘", "63": "青", "64": "宁", "65": "新", "71": "台", "81": "港", "82": "澳",
+}  # fmt: skip
+"""The usual Chinese short names, one character each."""
 
 COLUMNS = 1 + max(column for column, _ in PROVINCES.values())
 ROWS = 1 + max(row for _, row in PROVINCES.values())

@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from collegium.errors import CollegiumError, Failed, Invalid, Refused, public_text
 from collegium.layout import Layout, compile_layout
+from collegium.question import Question
 from collegium.schema import Schema
+from collegium.served import absent_from
 from collegium.statements import Blob, Original, PartNoise, Release
 from collegium.v1.node_pb2 import AnswerReply, QuestionAnswer
 from collegium_node import decisions, gate, ledger
@@ -163,14 +165,16 @@ class Answering:
 
     def _leave(self, said: Sequence[_Said]) -> list[QuestionAnswer]:
         """(8) gate: what is stored leaves once the quorum has confirmed it. Waits once for all questions, at most two seconds."""
-        found = [(each.decision, each.release) for each in said if each.release is not None]
-        receipts = self._receipts.confirmed(entry.index for pair in found for entry in pair if entry is not None)
+        found = [
+            (each.decision.index, *each.release.indices) for each in said if each.release is not None and each.decision is not None
+        ]
+        receipts = self._receipts.confirmed(index for indices in found for index in indices)
         answers = []
         for each in said:
             decision, release = each.decision, each.release
             if decision is None:
                 answers.append(gate.failed(each.failure))
-            elif release is not None and decision.index in receipts and release.index in receipts:
+            elif release is not None and receipts.keys() >= {decision.index, *release.indices}:
                 answers.append(gate.released(decision, release, receipts))
             elif release is not None:  # stored, and this very release goes out when the coordinator asks again
                 answers.append(gate.failed("pending", decision, self._receipts.plain(decision.index)))
@@ -232,6 +236,7 @@ class Answering:
             exact = self._engine.tally(layout, schema, row.snapshot)
             # (6) noise
             noisy = self._engine.add_noise(layout, exact)
+            absent = self._absent(layout.question, row.snapshot)
             # Crash here: the noise is lost with the process and nobody has seen it. The retry draws anew: still one release.
             # (7) store
             with self._journal.write("release") as log:
@@ -242,7 +247,7 @@ class Answering:
                     signed = Release(
                         log=log.place, registry=log.registry, time=log.now, request=row.request, number=row.number,
                         question=row.digest, snapshot=row.snapshot, schema_id=schema.id, decision=row.decision,
-                        parts=parts, payload=payload,
+                        parts=parts, payload=payload, absent=absent,
                     )  # fmt: skip
                     entry = log.sign(signed, request=row.request)
                     ledger.release(log.db, row, entry.index)
@@ -250,6 +255,10 @@ class Answering:
             stored = decisions.release_of(self._journal, row)
             assert stored is not None
             return stored
+
+    def _absent(self, question: Question, snapshot: str) -> tuple[str, ...] | None:
+        """Columns that the question looks at and the snapshot does not serve: of the steward's configuration alone."""
+        return absent_from(question, self._shelf.get(snapshot).absent.get(question.dataset, ()))
 
     def _reuse(self, asked: Asked, number: int, row: Row, release: SignedRelease) -> SignedDecision:
         """A signed decision that charges nothing and names the release that another request has paid for."""

@@ -5,14 +5,18 @@ Reads everything once, keeps nothing, writes nothing. The report holds values an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from collegium.errors import CollegiumError
+from collegium.registration import CatalogueEntry
 from collegium.schema import Schema
 from collegium_node.config import NodeConfig, SqlConfig
 from collegium_node.mapping import ColumnPlan, DatasetPlan, plan_dataset
 from collegium_node.prepare import number_persons
 from collegium_node.report import Bias, ColumnReport, DatasetReport, Groups, Places, Report, UnmappedValue
+from collegium_node.servable import catalogue_reports
 from collegium_node.sources import read_source
 from collegium_node.sources.sql import cautions
 from collegium_node.suggest import proposal_line, propose
@@ -24,15 +28,18 @@ SHOWN_VALUES = 30
 PERSON = "_person"
 
 
-def check(config: NodeConfig, schema: Schema) -> Report:
-    """Check every configured dataset. One that cannot be read is reported as its `fault`; the others are still checked."""
+def check(config: NodeConfig, schema: Schema, catalogues: Mapping[str, CatalogueEntry] | None = None) -> Report:
+    """Check every configured dataset, and what of the federation's catalogues of indicators it can serve.
+
+    A dataset that cannot be read is reported as its `fault`; the others are still checked.
+    """
     reports = []
     for name, dataset in config.datasets.items():
         try:
             reports.append(_check_dataset(plan_dataset(name, config, schema), config, schema))
         except CollegiumError as error:
             reports.append(DatasetReport(name, dataset.source, fault=str(error)))
-    return Report(tuple(reports))
+    return Report(tuple(reports), catalogue_reports(config, schema, catalogues or {}))
 
 
 def _check_dataset(plan: DatasetPlan, config: NodeConfig, schema: Schema) -> DatasetReport:

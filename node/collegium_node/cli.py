@@ -57,12 +57,19 @@ def init(home: HomeOption = HERE) -> None:
 def join(
     token: Annotated[str, typer.Argument(help="The token, or '-' to read it from standard input.")], home: HomeOption = HERE
 ) -> None:
-    """Join the federation: makes this node's keys here and redeems the token. May be repeated after a crash."""
+    """Join the federation: makes this node's keys here and redeems the token. May be repeated after a crash.
+
+    A token of `invite node NAME --replace` gives this node new keys, and leaves its log and ledger as they are. Stop `serve` first.
+    """
     from collegium_node.home import Home
     from collegium_node.join import join as redeem
 
     text = sys.stdin.read() if token == "-" else token  # noqa: S105 - a dash is no secret
     invited, size = redeem(Home(home), text, clock=time.time)
+    if invited.replaces:
+        say(f"{invited.name} has new keys; the old ones are in former/. {size} registry entries verified.")
+        say("Next: collegium-node serve.")
+        return
     facts = ", ".join(f"{name} {code}" for name, code in sorted(invited.facts.items())) or "no facts"
     say(f"Joined as {invited.name} ({facts}); {size} registry entries verified.")
     say("Next: map your data in node.toml, then: collegium-node check; collegium-node snapshot NAME; collegium-node serve.")
@@ -92,7 +99,8 @@ def check(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     with opened(home) as node:
         from collegium_node.check import check as look  # not before it is known that there is a node to check
 
-        report = look(node.home.config(), node.members.registry.schema)
+        registry = node.members.registry
+        report = look(node.home.config(), registry.schema, registry.catalogues)
     if as_json:
         show_json(report.to_json())
     else:
@@ -116,7 +124,7 @@ def snapshot(
         built = build_snapshot(name, node.home.config(), schema, load_secret(node.home.snapshot_key), node.home.root, time.time)
         # Crash here: the folder is complete and no question is ever asked of it; the same command makes another.
         with node.journal.write("snapshot") as log:
-            add(log.db, Shelved(built.id, built.name, built.time, built.schema, tuple(sorted(built.datasets)), True))
+            add(log.db, Shelved(built.id, built.name, built.time, built.schema, tuple(sorted(built.datasets)), True, built.absent))
             sign_if_changed(log, InForce(node.journal)())
     for dataset, (rows, persons) in sorted(built.datasets.items()):
         say(f"{dataset}: {rows:,} rows of {persons:,} persons (exact; do not send on)")

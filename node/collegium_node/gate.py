@@ -3,7 +3,8 @@
 The inventory of everything that can leave:
 
     a decision          signed; verdict, reason key, charge, public names                constant or public
-    a release           signed; scales and sizes that follow from the question           noised (its payload), else public
+    a release           signed; scales and sizes that follow from the question, and      noised (its payload), else public
+                        the columns to which the steward's configuration maps nothing
     a withdrawal        signed; names a release and gives the steward's reason           public
     a receipt           hashes of signed entries and a signed, cosigned checkpoint       public
     the log             signed entries, hashes, and payloads, all under a confirmed      as above
@@ -73,6 +74,11 @@ class SignedRelease:
     @property
     def id(self) -> str:
         return statement_id(self.note)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Its own and its withdrawals': all of them are confirmed before any of them leaves."""
+        return (self.index, *(Withdrawal.read(note).log.index for note in self.withdrawals))
 
 
 def released(decision: SignedDecision, release: SignedRelease, receipts: Mapping[int, bytes]) -> QuestionAnswer:

@@ -159,6 +159,11 @@ class DatasetPlan:
     config: DatasetConfig
     columns: tuple[ColumnPlan, ...]
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The columns to which nothing is mapped, sorted: `unknown`, or missing, in every row."""
+        return tuple(sorted(column.name for column in self.columns if column.config is None))
+
     def apply(self, frame: pl.DataFrame) -> Mapped:
         """Map one batch; rows without a person are still in it.
 

@@ -13,6 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from collegium_node.servable import CatalogueReport, render
+
 __all__ = ["Bias", "ColumnReport", "DatasetReport", "Groups", "Places", "Report", "UnmappedValue"]
 
 
@@ -138,6 +140,7 @@ class Report:
     """The whole check. `ok` is true when there is nothing the steward should look at."""
 
     datasets: tuple[DatasetReport, ...]
+    catalogues: tuple[CatalogueReport, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -160,6 +163,8 @@ class Report:
         parts: list[RenderableType] = []
         for dataset in self.datasets:
             parts += _dataset(dataset)
+        for catalogue in self.catalogues:
+            parts += render(catalogue)
         parts.append(Text("Local only: these figures are exact. Do not send them on.", style="bold"))
         return Group(*parts)
 

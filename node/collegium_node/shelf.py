@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from collegium.errors import Refused, public_text
 from collegium.statements import PolicySnapshot
@@ -19,7 +20,10 @@ __all__ = ["Shelf", "Shelved", "add", "listing", "signed"]
 
 @dataclass(frozen=True, slots=True)
 class Shelved:
-    """One snapshot: its random id, the steward's name for it, the schema version it was prepared for, its datasets."""
+    """One snapshot: its random id, the steward's name for it, the schema version it was prepared for, its datasets.
+
+    `absent`: by dataset, the schema's columns to which nothing was mapped when it was made; public, as the datasets are.
+    """
 
     id: str
     name: str
@@ -27,6 +31,7 @@ class Shelved:
     schema: str
     datasets: tuple[str, ...]
     current: bool
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 SIGNED = 50  # a statement holds at most 65,535 bytes
@@ -56,7 +61,12 @@ class Shelf:
 def listing(db: sqlite3.Connection) -> list[Shelved]:
     """All snapshots, newest first."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM snapshots ORDER BY time DESC, rowid DESC")  # noqa: S608 (constant columns)
-    return [Shelved(i, name, time, schema, tuple(json.loads(datasets)), bool(now)) for i, name, time, schema, now, datasets in rows]
+    found = []
+    for i, name, time, schema, now, datasets in rows:
+        held = json.loads(datasets)  # by dataset, its absent columns; a list of datasets where none was known to be
+        absent = {each: tuple(columns) for each, columns in held.items() if columns} if isinstance(held, dict) else {}
+        found.append(Shelved(i, name, time, schema, tuple(held), bool(now), absent))
+    return found
 
 
 def add(db: sqlite3.Connection, snapshot: Shelved) -> None:
@@ -64,11 +74,22 @@ def add(db: sqlite3.Connection, snapshot: Shelved) -> None:
     db.execute("UPDATE snapshots SET current = 0")
     db.execute(
         f"INSERT INTO snapshots({_COLUMNS}) VALUES (?, ?, ?, ?, 1, ?)",  # noqa: S608 (constant columns)
-        (snapshot.id, snapshot.name, snapshot.time, snapshot.schema, json.dumps(sorted(snapshot.datasets))),
+        (snapshot.id, snapshot.name, snapshot.time, snapshot.schema, _held(snapshot)),
     )
 
 
 def signed(db: sqlite3.Connection) -> tuple[PolicySnapshot, ...]:
     """The newest of the list as they are signed into the log with the policy; older ones are in older statements."""
     newest = listing(db)[:SIGNED]
-    return tuple(PolicySnapshot(id=s.id, name=s.name, time=s.time, datasets=s.datasets, current=s.current) for s in newest)
+    return tuple(
+        PolicySnapshot(
+            id=s.id, name=s.name, time=s.time, datasets=s.datasets, current=s.current,
+            absent=dict(s.absent) if s.current and s.absent else None,
+        )
+        for s in newest
+    )  # fmt: skip
+
+
+def _held(snapshot: Shelved) -> str:
+    datasets = sorted(snapshot.datasets)
+    return json.dumps({each: list(snapshot.absent.get(each, ())) for each in datasets} if snapshot.absent else datasets)

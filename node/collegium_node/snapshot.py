@@ -3,7 +3,8 @@
 On disk, below the node's home::
 
     snapshots/<id>/                 16 hex characters, random; a digest of the content exists nowhere
-        meta.json                   id, name, time, schema, and for each dataset its rows and persons; stays on this machine
+        meta.json                   id, name, time, schema, for each dataset its rows and persons, and the columns to which nothing is
+                                    mapped; stays on this machine
         <dataset>.arrow             one uncompressed Arrow batch, memory-mapped when read; rows lie person by person
             one column a schema column, in the schema's order:
                 category, boolean   UInt16 index of the code, `number of codes` for unknown; never null
@@ -30,7 +31,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from collegium.schema import Schema
 from collegium_node.config import NodeConfig
 from collegium_node.digest import NodeSecret
 from collegium_node.durable import new_file, sync_folder
+from collegium_node.mapping import plan_dataset
 from collegium_node.prepare import Prepared, prepare
 
 __all__ = ["PreparedDataset", "Snapshot", "build_snapshot", "load", "read_snapshot", "remove_snapshot", "write_dataset"]
@@ -55,13 +57,17 @@ MAX_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known of one snapshot without opening its rows. `datasets` gives (rows, persons): true counts, never sent out."""
+    """What is known of one snapshot without opening its rows. `datasets` gives (rows, persons): true counts, never sent out.
+
+    `absent`: by dataset, the schema's columns to which the configuration mapped nothing. Follows from node.toml alone; public.
+    """
 
     id: str
     name: str
     time: int
     schema: str
     datasets: Mapping[str, tuple[int, int]]
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Snapshot({self.id}, {self.name!r}, {', '.join(self.datasets)})"
@@ -130,7 +136,8 @@ def _build(name: str, config: NodeConfig, schema: Schema, secret: NodeSecret, fo
             write_dataset(temporary, dataset, prepared)
             sizes[dataset] = (prepared.frame.height, len(prepared.offsets) - 1)
             del prepared  # before the next dataset is read: two at once would double the memory
-        snapshot = Snapshot(identity, name, int(clock()), schema.id, sizes)
+        absent = {dataset: columns for dataset in config.datasets if (columns := plan_dataset(dataset, config, schema).absent)}
+        snapshot = Snapshot(identity, name, int(clock()), schema.id, sizes, absent)
         _write_meta(temporary / "meta.json", snapshot)
         sync_folder(temporary)
         # (3)
@@ -156,7 +163,8 @@ def read_snapshot(root: Path, identity: str) -> Snapshot:
     try:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         datasets = {name: (int(size["rows"]), int(size["persons"])) for name, size in tree["datasets"].items()}
-        return Snapshot(str(tree["id"]), str(tree["name"]), int(tree["time"]), str(tree["schema"]), datasets)
+        absent = {name: tuple(columns) for name, columns in tree.get("absent", {}).items()}
+        return Snapshot(str(tree["id"]), str(tree["name"]), int(tree["time"]), str(tree["schema"]), datasets, absent)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _gone(identity) from None
 
@@ -228,6 +236,7 @@ def _map_arrow(path: Path) -> pa.Table:
 def _write_meta(path: Path, snapshot: Snapshot) -> None:
     sizes = {name: {"rows": rows, "persons": persons} for name, (rows, persons) in snapshot.datasets.items()}
     tree = {"id": snapshot.id, "name": snapshot.name, "time": snapshot.time, "schema": snapshot.schema, "datasets": sizes}
+    tree["absent"] = {name: list(columns) for name, columns in snapshot.absent.items()}
     with new_file(path) as file:
         file.write(json.dumps(tree, ensure_ascii=False, indent=1).encode())
 

@@ -146,7 +146,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def _even_logs(told: Story) -> None:
-    """Who joined first has seen one registry fewer; now both write down the same one next, and their entries stand at the same places."""
+    """Who joined first has seen one registry fewer; both write down the same one next, so their entries stand at equal places."""
     told.federation.join(STRANGER)
     with as_researcher(told.federation) as line:  # the coordinator teaches both nodes who the stranger is before it asks them
         told.outside["nodes"] = line.call("/collegium.v1.Federation/Nodes", b"").reply
