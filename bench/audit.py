@@ -19,10 +19,12 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from multiprocessing import get_context
@@ -144,28 +146,69 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--folder", type=Path, default=None, help="where the federation is kept between runs")
+    parser.add_argument("--rounds", type=int, default=1, help="floor, audit and structural audit, this many times in turn")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.gettempdir()) / f"collegium-audit-{options.entries}-{options.nodes}"
     make(folder, options.entries, options.nodes)
     trust = Trust.parse((folder / "trust.txt").read_bytes())
-    floor = floors(folder, trust, options.cores)
+    rows = [measure(folder, trust, options.cores) for _ in range(options.rounds)]
+    for each in rows:
+        each.say()
+    if len(rows) > 1:
+        print("median of the rounds' own ratios:")
+        for what in ("whole", "whole by CPU", "fast", "fast to whole files"):
+            print(f"{what:30}{statistics.median(each.ratios[what] for each in rows):8.2f}")
 
+
+@dataclass(frozen=True)
+class Round:
+    """The floor, the whole audit and the structural one, one after the other. Seconds."""
+
+    floor: dict[str, Any]
+    entries: int
+    signatures: int
+    whole: float
+    cpu: float
+    fast: float
+    fast_cpu: float
+
+    @property
+    def base(self) -> float:
+        return float(self.floor["verify"] + self.floor["hash"])
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        return {
+            "whole": self.whole / self.base,
+            "whole by CPU": self.cpu / self.floor["cpu"],
+            "fast": self.fast / self.floor["read each"],
+            "fast to whole files": self.fast / self.floor["read files"],
+        }
+
+    def say(self) -> None:
+        floor, ratios = self.floor, self.ratios
+        print(f"{self.entries:,} entries, {floor['bytes']:,} bytes")
+        print(f"signatures of distinct entries: {self.signatures:,} by the audit, {floor['signatures']:,} in the floor")
+        seconds = f"({floor['verify']:.1f} + {floor['hash']:.2f})"
+        print(f"{'floor: verify and hash':30}{self.base:8.1f} s  {seconds}  CPU {floor['cpu']:.1f} s")
+        busy = f"CPU {self.cpu:.1f} s, ratio {ratios['whole by CPU']:.2f}"
+        print(f"{'audit':30}{self.whole:8.1f} s  ratio {ratios['whole']:.2f}  {busy}")
+        print(f"{'floor: read, hash each entry':30}{floor['read each']:8.2f} s  (whole files at once: {floor['read files']:.2f} s)")
+        other = f"(to whole files: {ratios['fast to whole files']:.2f})"
+        print(f"{'audit --fast':30}{self.fast:8.2f} s  ratio {ratios['fast']:.2f}  {other}  CPU {self.fast_cpu:.1f} s", flush=True)
+
+
+def measure(folder: Path, trust: Trust, cores: int) -> Round:
+    floor = floors(folder, trust, cores)
     start, busy = time.perf_counter(), _cpu()
-    whole = audit(folder, trust, workers=options.cores)
-    full, cpu = time.perf_counter() - start, _cpu() - busy
+    whole = audit(folder, trust, workers=cores)
+    seconds, cpu = time.perf_counter() - start, _cpu() - busy
     assert whole.findings.code is Code.CLEAN, whole.findings.list[:5]
     start, busy = time.perf_counter(), _cpu()
-    assert audit(folder, trust, fast=True, workers=options.cores).findings.code is Code.CLEAN
+    assert audit(folder, trust, fast=True, workers=cores).findings.code is Code.CLEAN
     fast, fast_cpu = time.perf_counter() - start, _cpu() - busy
-
-    base, each, files = floor["verify"] + floor["hash"], floor["read each"], floor["read files"]
-    print(f"{whole.case.entries:,} entries, {floor['bytes']:,} bytes, {options.nodes} nodes, {options.cores} cores")
-    print(f"signatures of distinct entries: {whole.case.signatures:,} by the audit, {floor['signatures']:,} in the floor")
-    print(f"{'floor: verify and hash':30}{base:8.1f} s  ({floor['verify']:.1f} + {floor['hash']:.2f})  CPU {floor['cpu']:.1f} s")
-    print(f"{'audit':30}{full:8.1f} s  ratio {full / base:.2f}  CPU {cpu:.1f} s, ratio {cpu / floor['cpu']:.2f}")
-    print(f"{'floor: read, hash each entry':30}{each:8.2f} s  (whole files at once: {files:.2f} s)")
-    print(f"{'audit --fast':30}{fast:8.2f} s  ratio {fast / each:.2f}  (to whole files: {fast / files:.2f})  CPU {fast_cpu:.1f} s")
+    return Round(floor, whole.case.entries, whole.case.signatures, seconds, cpu, fast, fast_cpu)
 
 
 def _cpu() -> float:

@@ -21,6 +21,7 @@ class Asked:
         self._meters = {check: frame.case.findings.meter(check, frame.log.name) for check in ("A6", "A11", "A12")}
         self.at: dict[str, int] = {}  # entry of each request id
         self._bound: set[str] = set()  # requests charged or reused here: finishing them late is allowed
+        self._shapes: set[tuple[Any, ...]] = set()  # schema, parts, question of releases that were right
 
     def request(self, index: int, fact: RequestFact) -> None:
         frame, name = self._frame, self._frame.log.name
@@ -73,13 +74,15 @@ class Asked:
         return question
 
     def charged(self, index: int, fact: DecisionFact) -> None:
-        """A node's charge or reuse: not after the request's expiry, unless it was bound before."""
+        """A node's charge or reuse: not after the request's expiry or its author's revocation, unless it was bound before."""
         frame = self._frame
         self._meters["A11"][0] += 1
         request = self._case.requests[fact.request]
         if fact.verdict == "charge" and fact.request not in self._bound and fact.time > request.expiry + SKEW:
             text = f"{frame.log.name} charged (entry {index}) {fact.time - request.expiry} seconds after the request had expired"
             frame.fail("A11", "expired", text, self.at[fact.request], index)
+        if fact.verdict == "charge" and fact.request not in self._bound:
+            frame.late(self.at[fact.request], index, request.key, fact.time)
         self._bound.add(fact.request)
 
     def price(self, index: int, fact: DecisionFact, question: AskedQuestion, party: str) -> bool:
@@ -102,6 +105,9 @@ class Asked:
         """A4 and A6: a release has the cells of the question's layout, and each scale is what the charge buys."""
         frame, at = self._frame, self.at[fact.request]
         self._meters["A6"][0] += 1
+        shape = fact.schema, fact.parts, question.digest
+        if shape in self._shapes:
+            return
         if fact.schema != question.schema or tuple(cells for cells, _ in fact.parts) != tuple(part[0] for part in question.parts):
             text = f"{party} released (entry {index} of {frame.log.name}) another tally than the question's layout"
             frame.fail("A4", "layout", text, at, index, party=party)
@@ -111,3 +117,4 @@ class Asked:
                 text = f"{party} released (entry {index} of {frame.log.name}) with noise of scale {scale}, not what the charge buys"
                 frame.fail("A6", "scale", text, at, index, party=party)
                 return
+        self._shapes.add(shape)

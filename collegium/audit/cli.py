@@ -68,7 +68,9 @@ def verify(
     keep: Annotated[Path | None, typer.Option("--keep", help="Keep this audit's state there, for the next --since.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Trees, checkpoints and sizes only; no entry's signature.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    evidence: Annotated[Path, typer.Option("--evidence", help="Where each FAIL leaves its evidence.")] = Path("evidence"),
+    evidence: Annotated[
+        Path, typer.Option("--evidence", help="Folder made for the evidence, one subfolder a FAIL; nothing is made without a FAIL.")
+    ] = Path("evidence"),
     jobs: JobsOption = None,
 ) -> None:
     """The verdicts A1 to A15. Exit code 0 clean, 1 proven violation, 2 evidence incomplete, 3 bad input."""

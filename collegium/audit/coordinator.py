@@ -24,7 +24,7 @@ from collegium.log.folder import MISSING
 __all__ = ["CoordinatorReplay", "Held"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every release
 class Held:
     """A release that the coordinator's log holds, at entry `index`."""
 
@@ -47,6 +47,8 @@ class CoordinatorReplay:
     sums: list[Sum] = field(default_factory=list)
     releases: dict[str, Held] = field(default_factory=dict)  # by statement id
     withdrawn: dict[str, int] = field(default_factory=dict)  # by id of the release: entry of the withdrawal
+    unheard: set[str] = field(default_factory=set)  # ids of releases that their node's log alone withdraws
+    former: dict[tuple[str, str], int] = field(default_factory=dict)  # by node and unit: charges of a log that it had before
     indicators: dict[tuple[str, int], list[tuple[int, IndicatorFact]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,6 +110,8 @@ class CoordinatorReplay:
         if self.case.keys[fact.key].log != mine.key.raw:
             text = f"the coordinator holds answers of a log that {node} had before this one and that is not here"
             self.case.findings.warn("A8", node, "former", text, missing=True)
+            if fact.kind == "decision" and fact.verdict == "charge":
+                self.former[node, str(fact.unit)] = self.former.get((node, str(fact.unit)), 0) + int(fact.rho or 0)
             return False
         text = (
             f"{node} signed a {fact.kind} as entry {fact.at} of its log (entry {index} of the coordinator's log holds it), and "

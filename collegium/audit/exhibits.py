@@ -1,18 +1,17 @@
 """Evidence that stands on its own: entries with proofs that a signed checkpoint holds them, and pairs of notes that disagree.
 
-Every file is in a public format (signed note, tlog-proof), so that any other implementation checks it; see `folder_of_evidence`.
+Every file is in a public format (signed note, tlog-proof), so that any other implementation checks it; see `write_evidence`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from collegium.audit.case import Case, Log
 from collegium.audit.verdict import CHECKS, Exhibit, Finding, Word
-from collegium.errors import CollegiumError, Failed
+from collegium.errors import Failed
 from collegium.log.note import encode_base64
 from collegium.log.receipt import make_receipt
 
@@ -20,6 +19,7 @@ __all__ = ["consistency_file", "entry_files", "note_file", "write_evidence"]
 
 MAX_ENTRIES = 2_000  # of one finding
 _UNSAFE = re.compile(r"[^a-z0-9.-]+")
+_SIGNED_BY = re.compile(rb"\xe2\x80\x94 ([^ \n\\]{1,300}) ")  # also in a checkpoint that an entry quotes
 
 
 def entry_files(log: Log, *indices: int) -> list[Exhibit]:
@@ -46,24 +46,46 @@ def consistency_file(log: Log, size: int) -> list[Exhibit]:
 
 
 def write_evidence(case: Case, findings: Iterable[Finding], folder: Path) -> list[Path]:
-    """One folder for each FAIL: the exhibits and a README. The folders, in the order of the findings. Raises Failed."""
+    """One folder for each FAIL: the exhibits and a README. The folders, in the order of the findings. Raises Failed.
+
+    The same finding again goes where it lies already; what another audit has left there is never touched.
+    """
     written: list[Path] = []
-    for number, finding in enumerate((each for each in findings if each.word is Word.FAIL), 1):
-        where = folder / f"{number:03d}-{finding.check}-{_UNSAFE.sub('-', finding.party)}"
-        try:
-            where.mkdir(parents=True, exist_ok=True)
-            for exhibit in finding.exhibits:
-                (where / _UNSAFE.sub("-", exhibit.name)).write_bytes(exhibit.content)
-            (where / "README.md").write_text(_readme(case, finding), encoding="utf-8")
-        except OSError as error:
-            raise Failed(f"evidence cannot be written: {error.strerror}", place=str(where)) from None
+    number = 0
+    for finding in (each for each in findings if each.word is Word.FAIL):
+        readme = _readme(case, finding).encode()
+        while True:
+            number += 1
+            where = folder / f"{number:03d}-{finding.check}-{_UNSAFE.sub('-', finding.party)}"
+            try:
+                if not list(folder.glob(f"{number:03d}-*")) or _holds(where, finding, readme):
+                    _write(where, finding, readme)
+                    break
+            except OSError as error:
+                raise Failed(f"evidence cannot be written: {error.strerror}", place=str(where)) from None
         written.append(where)
     return written
 
 
+def _holds(where: Path, finding: Finding, readme: bytes) -> bool:
+    wanted = {"README.md": readme} | {_file(exhibit): exhibit.content for exhibit in finding.exhibits}
+    return all((where / name).is_file() and (where / name).read_bytes() == content for name, content in wanted.items())
+
+
+def _write(where: Path, finding: Finding, readme: bytes) -> None:
+    where.mkdir(parents=True, exist_ok=True)
+    for exhibit in finding.exhibits:
+        (where / _file(exhibit)).write_bytes(exhibit.content)
+    (where / "README.md").write_bytes(readme)  # last: what has one is whole
+
+
+def _file(exhibit: Exhibit) -> str:
+    return _UNSAFE.sub("-", exhibit.name)
+
+
 def _readme(case: Case, finding: Finding) -> str:
-    files = "".join(f"- `{_UNSAFE.sub('-', each.name)}`: {each.what}\n" for each in finding.exhibits)
-    keys = "".join(f"- `{key}`\n" for key in _keys(case, finding.party))
+    files = "".join(f"- `{_file(each)}`: {each.what}\n" for each in finding.exhibits)
+    keys = "".join(f"- `{key}`\n" for key in _keys(case, finding))
     return f"""# {finding.check}, {CHECKS[finding.check]}: {finding.party}
 
 {finding.text}
@@ -75,7 +97,7 @@ Found in the log `{case.origin(finding.log)}`.
 {files}
 ## Keys
 
-Those of `{finding.party}` and of the registry, as the trust file and the registry give them:
+Those of `{finding.party}`, of the registry and of everybody else who has signed here, as the trust file and the registry give them:
 
 {keys}
 ## How to check this with other tools
@@ -89,22 +111,18 @@ Those of `{finding.party}` and of the registry, as the trust file and the regist
 """
 
 
-def _keys(case: Case, party: str) -> list[str]:
+def _keys(case: Case, finding: Finding) -> list[str]:
+    """Verifier keys: the registry's, the named party's, and of every name that a signature line in the exhibits bears."""
+    origin = case.origin(finding.party)
+    names = dict.fromkeys((case.origin("registry"), case.origin("registry/statements"), origin, f"{origin}/statements"))
+    for exhibit in finding.exhibits:
+        names |= dict.fromkeys(match.decode("utf-8", "replace") for match in _SIGNED_BY.findall(exhibit.content))
     found: list[str] = []
-    for name in dict.fromkeys(("registry", party)):
-        key = case.log_key(name)
-        found += [key.vkey] if key is not None else []
-    try:
-        if case.registry is not None:
-            known = [case.registry.registry_key, case.registry.coordinator if party == "coordinator" else None]
-            found += [each.vkey for each in known if each is not None]
-            if party not in ("registry", "coordinator"):
-                found.append(case.registry.as_of(party, case.registry.size).statements.vkey)
-    except CollegiumError:
-        pass
+    for name in names:
+        found += [vkey for key, vkey in zip(case.keys, case.vkeys, strict=True) if key.name == name]
+        log = case.log_key(case.name(name))
+        found += [key.vkey for key in (log, *case.former_logs.get(case.name(name), ())) if key is not None and key.name == name]
+        found += [
+            key.vkey for known in case.logs.values() for key in case.witnesses_of(known.origin)[0].values() if key.name == name
+        ]
     return list(dict.fromkeys(found))
-
-
-def plain(value: object) -> Exhibit:
-    """A finding's own computation, for a reader to follow; not signed by anybody."""
-    return Exhibit("recomputed.json", json.dumps(value, indent=1, sort_keys=True).encode(), "what this audit computed; not signed")

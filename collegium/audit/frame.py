@@ -46,9 +46,12 @@ class Frame:
         self.times = Times(case, log)
         self._heads = heads
         self._registry = case.origin("registry")
+        self._origin = log.origin
         self._raised: list[tuple[int, int, int]] = []  # (size, own time, entry) whenever `known` grew
+        self._proper: set[tuple[str, int]] = set()  # kinds and keys that (1) and (2) have found right under `known`
+        self._view = -1, ""  # size and root of the registry that the owner named last, found right
         self._peers: dict[str, tuple[int, int]] = {}  # by origin: largest size embedded, and where
-        self._meters = {check: case.findings.meter(check, log.name) for check in ("A2", "A5", "A15")}
+        self._a2, self._a5, self._a15 = (case.findings.meter(check, log.name) for check in ("A2", "A5", "A15"))
         self.own = array("q")  # stated times by index; -1 for others' entries
 
     def fail(
@@ -70,24 +73,36 @@ class Frame:
         1. It is a statement of a kind that belongs here, signed by its author. 2. The author's key was valid. 3. A statement of the
         log's owner stands where it says, after no larger registry, and its time is possible. 4. A peer's checkpoint is compared.
         """
-        # (1)
-        fact = self._formed(index, raw)
-        if fact is None:
-            self.log.ids += bytes(32)
-            self.own.append(-1)
-            return None
-        self.log.ids += bytes.fromhex(fact.id)
-        mine = fact.origin == self.log.origin
-        # (2)
-        self._valid(index, fact)
+        self._a15[0] += 1
+        kind, key, problem = raw[:3]
+        mine = not problem and raw[4] == self._origin
+        if not problem and (kind, key) in self._proper and (mine or not self._own_only(kind)):
+            # (1) and (2), as they were for an entry like it
+            self._a5[0] += 1
+            fact = typed(raw)
+            self.log.ids += bytes.fromhex(fact.id)
+        else:
+            # (1)
+            fact = self._formed(index, raw)
+            if fact is None:
+                self.log.ids += bytes(32)
+                self.own.append(-1)
+                return None
+            self.log.ids += bytes.fromhex(fact.id)
+            # (2)
+            if self._valid(index, fact):
+                self._proper.add((kind, key))
         # (3)
         if mine:
             self._own(index, fact)
         self.own.append(fact.time if mine else -1)
         # (4)
-        if fact.kind == "peer":
+        if kind == "peer":
             self._peer(index, fact)
         return fact
+
+    def _own_only(self, kind: str) -> bool:
+        return (self.role == "node" and kind != "request") or kind in ("indicator", "peer")
 
     def embedded(self, origin: str) -> int:
         """The largest size of that log that stands in this one so far; 0 when none."""
@@ -95,7 +110,6 @@ class Frame:
 
     def _formed(self, index: int, raw: tuple[Any, ...]) -> Any:
         kind, key, problem = raw[:3]
-        self._meters["A15"][0] += 1
         if problem:
             self._problem(index, kind, problem)
             return None
@@ -103,8 +117,7 @@ class Frame:
             self.fail("A15", "place", f"{self._at(index)} is a {kind}, which has no place in the log of a {self.role}", index)
             return None
         fact, role = typed(raw), self.case.keys[key].role
-        own_only = (self.role == "node" and kind != "request") or kind in ("indicator", "peer")
-        if own_only and fact.origin != self.log.origin:
+        if self._own_only(kind) and fact.origin != self.log.origin:
             self.fail("A15", "origin", f"{self._at(index)} is a {kind} made for the log {fact.origin}", index)
             return None
         if role != (AUTHORS[kind] or self.role):
@@ -125,10 +138,10 @@ class Frame:
         else:
             self.fail("A11" if kind == "request" else "A15", problem, f"{where} {PROBLEMS[problem]}", index)
 
-    def _valid(self, index: int, fact: Any) -> None:
-        """A5. An ended key is judged by the registry that stood in this log before the entry."""
+    def _valid(self, index: int, fact: Any) -> bool:
+        """A5. An ended key is judged by the registry that stood in this log before the entry. Whether there is nothing to say."""
         key = self.case.keys[fact.key]
-        self._meters["A5"][0] += 1
+        self._a5[0] += 1
         if not self.known:
             if index > 1 and not (fact.kind == "peer" and fact.log == self._registry):
                 self.warn(
@@ -137,6 +150,8 @@ class Frame:
                     "entries stand before any registry checkpoint: nothing says which keys were valid then",
                     missing=True,
                 )
+        elif key.index >= self.known and fact.kind == "peer" and fact.log == self._registry and key.index < fact.log_size:
+            return True  # its owner replaced his key, and this very entry embeds the registry that says so
         elif key.index >= self.known:
             text = f"entry {index} is signed by {key.party}, whom the newest registry embedded before it did not hold yet"
             self.warn("A5", "early", text, missing=True)
@@ -152,13 +167,33 @@ class Frame:
                 registry = self.case.logs["registry"]
                 more = lambda: entry_files(registry, key.index, key.ended or 0)  # noqa: E731
                 self.fail("A5", "ended", text, ended[2], index, more=more)
+        else:
+            return True
+        return False
+
+    def late(self, request: int, index: int, number: int, time: int) -> None:
+        """A5 for a request that this log bound itself to with entry `index`, at `time`: nothing may tell the time before."""
+        key = self.case.keys[number]
+        if key.ended is None or key.ended >= self.known:
+            return
+        ended = next(row for row in self._raised if row[0] > (key.ended or 0))
+        if request > ended[2] and time - ended[1] > GRACE:
+            text = (
+                f"{self.log.name} charged (entry {index}) for {key.party}, whose key registry entry {key.ended} had ended; its own "
+                f"entry {ended[2]} had embedded that registry {time - ended[1]} seconds before"
+            )
+            registry = self.case.logs["registry"]
+            more = lambda: entry_files(registry, key.index, key.ended or 0)  # noqa: E731
+            self.fail("A5", "ended", text, ended[2], request, index, more=more)
 
     def _own(self, index: int, fact: Any) -> None:
         name = self.log.name
-        self._meters["A2"][0] += 1
+        self._a2[0] += 1
         if fact.at != index:
             self.fail("A2", "index", f"{name} signed a statement for index {fact.at} and shows it at {index}", index)
         self.times.own(index, fact)
+        if fact.size == self.known and (fact.size, fact.root) == self._view:
+            return
         if fact.size < self.known:
             last = self._raised[-1]
             text = f"{name} names a registry of {fact.size} entries after it had verified {self.known}: sizes never fall"
@@ -171,27 +206,39 @@ class Frame:
             self.warn(
                 "A5", "root", f"entry {index} names a registry root at {fact.size} that this registry never had", missing=True
             )
+        else:
+            self._view = fact.size, fact.root
         self._know(fact.size, index)
 
     def _know(self, size: int, index: int) -> None:
         if size > self.known:
             self.known = size
+            self._proper.clear()
             self._raised.append((size, self.times.now, index))
 
     def _peer(self, index: int, fact: Any) -> None:
         name, log = self.log.name, self.log
         seen = Seen(fact.log, fact.log_size, fact.log_root, lambda: Peer.read(log.entry(index)).note, name, index)
         before = self._peers.get(fact.log, (0, -1))
+        if fact.log_size < before[0] and self._second_tree(seen):
+            self._heads.see(seen, fact.cosigned)
+            return
         if fact.log_size < before[0] and not self._new_log(before[1], seen):
             text = f"{name} embeds {fact.log} at {fact.log_size} after it had embedded it at {before[0]}: sizes never fall"
             self.fail("A5", "peer-falls", text, before[1], index)
             return
         self._peers[fact.log] = fact.log_size, index
         self._heads.embed(name, index, seen)
-        self._heads.see(seen, fact.cosigned)
-        self.times.embedded(seen, fact.cosigned)
+        self._heads.see(seen, fact.cosigned, fact.note)
+        if fact.cosigned:
+            self.times.embedded(seen, self._heads.quorum_time(seen, fact.cosigned, fact.note))
         if fact.log == self._registry and (self._of_this_registry(fact) or self._heads.signed(seen)):
             self._know(fact.log_size, index)
+
+    def _second_tree(self, seen: Seen) -> bool:
+        """Whether this log has embedded another tree of that size: then an honest party keeps both, as evidence, however late."""
+        other = self._heads.embedded_at(self.log.name, seen.origin, seen.size)
+        return other is not None and other.root != seen.root
 
     def _new_log(self, before: int, seen: Seen) -> bool:
         """Whether what stood before is of a log that the same node had earlier, and this is of its newer one, which begins at 0."""

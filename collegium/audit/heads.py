@@ -6,6 +6,8 @@ its root alone; a signature is verified where a verdict rests on it.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,13 +15,15 @@ from collegium.audit.case import SKEW, Case, Log
 from collegium.audit.exhibits import consistency_file, entry_files, note_file
 from collegium.audit.verdict import Exhibit
 from collegium.errors import CollegiumError
-from collegium.log.checkpoint import Checkpoint, open_checkpoint
+from collegium.log.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
 from collegium.log.cosign import check_quorum, open_cosignatures
 from collegium.log.note import Verifier
+from collegium.statements import Peer
 
 __all__ = ["Heads", "Seen"]
 
 OLD = 7 * 86_400  # seconds after which the newest cosignature counts as old
+FORKS = 16  # contradicting checkpoints of one log for which others of the same size are looked up
 
 
 class Seen(NamedTuple):
@@ -54,18 +58,29 @@ class Heads:
         self._cosigned: dict[tuple[str, str, bytes], list[tuple[int, int, Seen]]] = {}  # by origin and witness: (time, size)
         self.confirmed: dict[str, list[tuple[int, int, Seen]]] = {}  # by origin: (size, time of quorum, not verified)
         self.embedded: dict[str, dict[str, tuple[int, int, bytes]]] = {}  # by log and origin: largest size, entry, root
+        self._places: dict[tuple[str, str], tuple[array[int], array[int]]] = {}  # by log and origin: sizes, rising; their entries
+        self._forks: dict[str, list[Seen]] = {}  # by origin: signed, and not of the tree that the folder shows
         self.newest_time = 0
+        self._fits: dict[bytes, list[int]] = {}  # by digest of a note that is of its log's tree: the counter of its check
+        self._earliest: dict[bytes, int] = {}  # by the same: `quorum_time`
 
-    def see(self, seen: Seen, cosigned: tuple[tuple[str, bytes, int], ...] = ()) -> None:
-        """One more checkpoint."""
+    def see(self, seen: Seen, cosigned: tuple[tuple[str, bytes, int], ...] = (), digest: bytes = b"") -> None:
+        """One more checkpoint. `digest` is that of its note, for a note that many logs may embed: once it fits, it fits."""
+        meter = self._fits.get(digest)
+        if meter is not None:
+            meter[0] += 1
+            return
         findings, log = self._case.findings, self._case.by_origin(seen.origin)
         if cosigned:
             self._note_cosigned(seen, cosigned)
         name = self._case.name(seen.origin)
         if log is not None and seen.size <= log.size:
-            findings.ran("A3" if seen.size == log.size else "A1", name)
+            meter = findings.meter("A3" if seen.size == log.size else "A1", name)
+            meter[0] += 1
             if log.levels.root(seen.size) != seen.root:
                 self._contradicts(log, seen)
+            elif digest:
+                self._fits[digest] = meter
             return
         known = self._beyond.setdefault((seen.origin, seen.size), seen)
         if known.root != seen.root:
@@ -74,11 +89,38 @@ class Heads:
         if seen.origin not in self._largest or self._largest[seen.origin].size < seen.size:
             self._largest[seen.origin] = seen
 
+    def quorum_time(self, seen: Seen, cosigned: tuple[tuple[str, bytes, int], ...], digest: bytes) -> int:
+        """The smallest time of these cosignatures when they are a quorum of the log's witnesses, else 0; not verified.
+
+        Of a quorum at least one is honest, so not all of its times are wrong: the smallest is safe.
+        """
+        found = self._earliest.get(digest)
+        if found is None:
+            known, quorum = self._case.cosigners(seen.origin)
+            times = [time for name, key_id, time in cosigned if (name, key_id) in known]
+            found = self._earliest[digest] = min(times) if quorum and len(times) >= quorum else 0
+        return found
+
     def embed(self, log: str, index: int, seen: Seen) -> None:
         """A checkpoint that stands in a log as an entry."""
-        held = self.embedded.setdefault(log, {}).get(seen.origin)
+        mine = self.embedded.setdefault(log, {})
+        held = mine.get(seen.origin)
         if held is None or held[0] < seen.size:
-            self.embedded[log][seen.origin] = (seen.size, index, seen.root)
+            mine[seen.origin] = (seen.size, index, seen.root)
+            places = self._places.get((log, seen.origin))
+            if places is None:
+                places = self._places[log, seen.origin] = array("q"), array("q")
+            places[0].append(seen.size)
+            places[1].append(index)
+
+    def embedded_at(self, log: str, origin: str, size: int) -> Seen | None:
+        """The checkpoint of this size that a log embedded when it was the largest there; None when it has none."""
+        sizes, entries = self._places.get((log, origin), (array("q"), array("q")))
+        place = bisect_left(sizes, size)
+        if place == len(sizes) or sizes[place] != size:
+            return None
+        peer = Peer.read(self._case.logs[log].entry(entries[place]))
+        return Seen(origin, size, read_checkpoint(peer.note).root, lambda: peer.note, log, entries[place])
 
     def signed(self, seen: Seen) -> bool:
         """Whether the log's own key has signed it."""
@@ -97,6 +139,9 @@ class Heads:
             self._witnessed(log)
         for seen in self._larger.values():
             self._set_back(seen)
+        for forks in self._forks.values():
+            for seen in forks:
+                self._two_views(seen)
         self._witnesses_agree()
 
     def _contradicts(self, log: Log, seen: Seen) -> None:
@@ -111,6 +156,9 @@ class Heads:
             )
             findings.warn("A1", seen.log, "forged-checkpoint", text)
             return
+        forks = self._forks.setdefault(seen.origin, [])
+        if len(forks) < FORKS:
+            forks.append(seen)
         if seen.size == log.size:
             text = f"{log.name} signed two checkpoints of {log.size} entries with different roots; the other is in {seen.where}"
             check, proof = "A3", []
@@ -131,6 +179,13 @@ class Heads:
                 "A3", name, "two-heads", text, party=name,
                 exhibits=lambda: [*one.exhibits(self._case), *(_renamed(each) for each in other.exhibits(self._case))],
             )  # fmt: skip
+
+    def _two_views(self, seen: Seen) -> None:
+        """A3: besides a checkpoint that is not of the tree shown, somebody holds another of the same size."""
+        for log, origin in self._places:
+            other = self.embedded_at(log, origin, seen.size) if origin == seen.origin else None
+            if other is not None and other.root != seen.root:
+                self._two(self._case.name(origin), seen, other)
 
     def _whole(self, log: Log) -> None:
         findings = self._case.findings

@@ -44,7 +44,7 @@ class Limits:
         return any((who, vkey) == (researcher, key) and (dataset in which or which == ("*",)) for who, vkey, which in self.allowed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes three times as long, and there is one for every charge
 class Charge:
     index: int
     time: int
@@ -64,7 +64,13 @@ class Ledger:
     charges: list[Charge] = field(default_factory=list)
     limits: list[Limits] = field(default_factory=list)
     spent: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _periods: list[int] = field(default_factory=list)  # of PERIODS, those that some policy here has used
     _unread: bool = False
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What the newest policy counts as lost with an earlier log, nano-rho by unit."""
+        return {unit: rho for unit, (rho, _) in self.limits[-1].lost.items()} if self.limits else {}
 
     def policy(self, index: int, fact: PolicyFact) -> None:
         try:
@@ -80,19 +86,29 @@ class Ledger:
                 text = f"{self.frame.log.name} drops, in the policy at entry {index}, what an earlier log of its had lost"
                 self.frame.fail("A6", "lost", text, before.index, index)
         self.limits.append(limits)
+        for period in {PERIODS.index(each[0]) for each in limits.budgets.values()} - set(self._periods):
+            self._periods.append(period)
+            for charge in self.charges:
+                self._add(charge, period)
+
+    def _add(self, charge: Charge, period: int) -> None:
+        """Count a charge in the scopes of one kind of period."""
+        spent, unit, label = self.spent, charge.unit, labels(charge.time)[period]
+        for scope in ((unit, label), (unit, label, "dataset", charge.dataset), (unit, label, "researcher", charge.researcher)):
+            spent[scope] = spent.get(scope, 0) + charge.rho
 
     def charge(self, index: int, fact: DecisionFact, researcher: str, key: str) -> None:
         """One charge: its period, the limits it must fit, and a rule that could have allowed it."""
         frame = self.frame
         unit, dataset, rho = str(fact.unit), str(fact.dataset), int(fact.rho or 0)
         self._backwards(index, fact.time)
-        self.charges.append(Charge(index, fact.time, unit, dataset, researcher, rho, fact.request, fact.number))
+        charge = Charge(index, fact.time, unit, dataset, researcher, rho, fact.request, fact.number)
+        self.charges.append(charge)
         names = labels(fact.time)
         spent = self.spent
         spent[(unit,)] = spent.get((unit,), 0) + rho
-        for label in names:  # of all three kinds of period: a later policy may change from one to another
-            for scope in ((unit, label), (unit, label, "dataset", dataset), (unit, label, "researcher", researcher)):
-                spent[scope] = spent.get(scope, 0) + rho
+        for period in self._periods:  # a later policy may change from one kind to another
+            self._add(charge, period)
         if self._unread:
             return
         frame.case.findings.ran("A6", frame.log.name)

@@ -28,6 +28,7 @@ class NodeReplay:
         self._paid: dict[tuple[str, str], int] = {}  # by question and snapshot: the entry of the charge
         self._released: dict[int, tuple[int, str]] = {}  # by entry of the charge: entry of the release, its id
         self._releases: dict[int, tuple[str, str, str]] = {}  # by entry: id, question, snapshot
+        self.withdrawn: dict[str, int] = {}  # by id of the release: entry of the withdrawal
 
     def see(self, index: int, raw: tuple[Any, ...]) -> None:
         fact = self.frame.see(index, raw)
@@ -115,6 +116,8 @@ class NodeReplay:
         if found is None or found[0] != fact.release_id:
             text = f"{self._name} withdraws at entry {index} a release that its log does not hold at entry {fact.release}"
             self.frame.fail("A4", "withdrawal", text, *([fact.release] if fact.release < index else []), index)
+            return
+        self.withdrawn.setdefault(fact.release_id, index)
 
     def close(self, heads: Heads) -> None:
         """A13 and A9, which need the whole log."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from html import escape
 
-from collegium.accounting import NANO, epsilon_of
 from collegium.audit.chart import chart
 from collegium.audit.run import Audit
-from collegium.audit.story import QuestionLine, Story, utc
+from collegium.audit.story import QuestionLine, Story, amount, utc
 from collegium.audit.verdict import CHECKS, NOT_PROVEN
-from collegium.audit.words import grouped
+from collegium.audit.words import each_log, grouped
 
 __all__ = ["page"]
 
@@ -44,6 +43,7 @@ def page(found: Audit, story: Story) -> str:
         f"{found.case.signatures:,} signatures verified.</p>",
         f'<div class="banner {word}"><b>{word}</b> {escape(text)}{" Named: " + escape(named) + "." if named else ""}</div>',
         _checks(found),
+        _logs(found),
         "<h2>Budgets over time</h2>",
         *(chart(story, unit) for unit in sorted({each.unit for each in story.spent})),
         _budgets(story),
@@ -79,6 +79,14 @@ def _checks(found: Audit) -> str:
     return "".join([*rows, "</table>"])
 
 
+def _logs(found: Audit) -> str:
+    rows = ["<h2>Logs</h2><table><tr><th></th><th>log</th><th class=n>entries</th></tr>"]
+    for name, word, size in each_log(found):
+        entries = "not verified" if size is None else f"{size:,}"
+        rows.append(f'<tr><td class="word {word or ""}">{word or "–"}</td><td>{escape(name)}</td><td class=n>{entries}</td></tr>')
+    return "".join([*rows, "</table>"])
+
+
 def _told(found: Audit, check: str) -> str:
     return "".join(f'<br><span class="small {word}">{word} {escape(text)}</span>' for word, text in grouped(found, check))
 
@@ -89,7 +97,7 @@ def _budgets(story: Story) -> str:
         "<th class=n>of</th><th class=n>spent ever</th><th class=n>lifetime</th></tr>"
     ]
     for line in story.budgets:
-        amounts = "".join(f"<td class=n>{_amount(each, story.delta)}</td>" for each in (line.spent, line.limit, line.spent_ever, line.lifetime))  # fmt: skip # noqa: E501
+        amounts = "".join(f"<td class=n>{amount(each, story.delta)}</td>" for each in (line.spent, line.limit, line.spent_ever, line.lifetime))  # fmt: skip # noqa: E501
         rows.append(
             f"<tr><td>{escape(line.node)}</td><td>{escape(line.unit)}</td><td>{escape(line.period)}</td>"
             f"<td class=n>{line.charges}</td>{amounts}</tr>"
@@ -100,8 +108,8 @@ def _budgets(story: Story) -> str:
 def _question(line: QuestionLine, delta: float) -> str:
     marks = f' <span class="FAIL">withdrawn since: {escape(", ".join(line.withdrawn))}</span>' if line.withdrawn else ""
     head = (
-        f"<details><summary><b>{escape(line.dataset)}</b>: {escape(line.what)} <span class=small>{utc(line.time)} · "
-        f"{escape(line.researcher)} · {_amount(line.rho, delta)} at each of {line.charged} · "
+        f"<details><summary><b>{escape(line.dataset)}</b>: {escape(line.what)} <span class=small>{utc(line.time)} UTC · "
+        f"{escape(line.researcher)} · rho (epsilon) {amount(line.rho, delta)} at each of {line.charged} · "
         f"{line.answered} of {line.asked} answered"
         f"</span>{marks}</summary>"
         f"<p class=small>Request <code>{line.request}</code>, question {line.number}. "
@@ -119,9 +127,3 @@ def _question(line: QuestionLine, delta: float) -> str:
         for each in line.figures
     )
     return f"{head}<table><tr><th></th>{names}</tr>{rows}</table></details>"
-
-
-def _amount(nano: int | None, delta: float) -> str:
-    if nano is None:
-        return "–"
-    return f"{nano / NANO:.4g} ({epsilon_of(nano, delta):.3g})" if nano else "0"

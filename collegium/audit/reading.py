@@ -1,9 +1,9 @@
 """The text of a statement to its facts, strictly, and fast where a statement is spelt as nearly all are.
 
-Each common kind has one regular expression of its canonical spelling. What it matches is exactly what the typed body of
-`collegium.statements` accepts and spells the same way; whatever it does not match (Chinese text, long numbers, anything wrong)
-goes the long way through that body, which decides. So the fast way can only accept what the long way accepts: a test holds them
-together.
+Each common kind has one regular expression of its canonical spelling. (A peer's is too long for that to be fast: it is taken apart
+at its quotation marks and put together again from what was understood, and only a line that comes out the same is taken.) Whatever
+does not fit (Chinese text, long numbers, anything wrong) goes the long way through the typed body of `collegium.statements`, which
+decides. So the fast way can only accept what the long way accepts: a test holds them together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -55,17 +56,13 @@ _INDICATOR = _pattern(
     rf'\{{"accounts":{_BLOB},"coverage":\{{"answered":{_INT},"asked":{_INT}(?:,"enrolment":{_INT})?(?:,"enrolment_asked":{_INT})?\}},'
     rf'{_LOG},"number":{_INT},"question":{_HEX64},{_REGISTRY},"request":{_HEX64},"revision":{_INT},"table":{_BLOB},"time":{_INT}\}}'
 )
-# The embedded note: three lines, then signature lines of 68 bytes (the log's own) or 76 (cosignatures). Base64 has one spelling for
-# each length: the last character before the padding carries no bits that are not used.
-_HASH = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
-_SIGNED = "[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="
-_COSIGNED = "[A-Za-z0-9+/]{101}[AQgw]=="
-_KEY_NAME = r"[!#-*,-\[\]-~]+"
-_PEER = _pattern(
-    rf'\{{"checkpoint":"({_LINE[2:-2]}\\n{_INT}\\n{_HASH}\\n\\n(?:— {_KEY_NAME} (?:{_SIGNED}|{_COSIGNED})\\n){{1,64}})",'
-    rf'{_LOG},"origin":{_LINE},{_REGISTRY},"root":"({_HASH})","size":{_INT},"time":{_INT}\}}'
-)
-_EACH_COSIGNED = _pattern(rf"— ({_KEY_NAME}) ([A-Za-z0-9+/]{{16}})[A-Za-z0-9+/]{{85}}[AQgw]==\\n")
+_TEXT, _ROOT = _pattern(_LINE[2:-2]), _pattern("[A-Za-z0-9+/]{43}=")
+_KEY_NAME = _pattern(r"[!#-*,-\[\]-~]+")
+# Base64 has one spelling for each length: the last character before the padding carries no bits that are not used.
+_ENDS_1 = frozenset("AEIMQUYcgkosw048")  # before one '='
+_ENDS_2 = frozenset("AQgw")  # before two
+_MOST = 10**15  # of a number that is read here; larger ones go the long way
+_LONG = 8_192  # characters of a line, the same: what is remembered of lines stays small
 MAX_PEER = 20_000  # characters, as in `statements.Peer`; escaped ones here, which are more
 
 
@@ -75,13 +72,28 @@ def read_body(kind: str, text: bytes, line: str, questions: Questions) -> Fact |
     Checks no signature. `text` is the whole note text and `line` its JSON. `questions` compiles a request's questions.
     """
     quick = _QUICK.get(kind)
-    found = quick(line) if quick is not None else None
+    found = quick(line) if quick is not None and len(line) <= _LONG else None
     if found is None:
         try:
             found = _long_way(kind, text, questions)
         except (CollegiumError, ValueError, ArithmeticError, RecursionError):
             return None
     return (sha256(text).hexdigest(), *found)
+
+
+@lru_cache(2048)
+def _is_line(text: str) -> bool:
+    return _TEXT.fullmatch(text) is not None
+
+
+@lru_cache(2048)
+def _is_root(text: str) -> bool:
+    return _ROOT.fullmatch(text) is not None
+
+
+@lru_cache(2048)
+def _is_key_name(text: str) -> bool:
+    return _KEY_NAME.fullmatch(text) is not None
 
 
 def _decision(line: str) -> Fact | None:
@@ -111,13 +123,20 @@ def _release(line: str) -> Fact | None:
     if match is None:
         return None
     decision, index, origin, number, listed, payload, length, question, root, size, request, schema, snapshot, time = match.groups()
-    parts = tuple((int(cells), scale) for cells, scale in _EACH_PART.findall(listed))
-    if int(length) != 8 * sum(cells for cells, _ in parts) or int(decision) >= int(index):
+    parts, cells = _parts(listed)
+    if int(length) != 8 * cells or int(decision) >= int(index):
         return None
     return (
         origin, int(index), int(size), root, int(time), request, int(number), question, snapshot, schema, int(decision), parts,
         payload, int(length),
     )  # fmt: skip
+
+
+@lru_cache(2048)
+def _parts(listed: str) -> tuple[tuple[tuple[int, str], ...], int]:
+    """Cells and scale of every part of a release, and all its cells; those of one question are alike at every node."""
+    found = tuple((int(cells), scale) for cells, scale in _EACH_PART.findall(listed))
+    return found, sum(cells for cells, _ in found)
 
 
 def _indicator(line: str) -> Fact | None:
@@ -136,23 +155,62 @@ def _indicator(line: str) -> Fact | None:
 
 
 def _peer(line: str) -> Fact | None:
-    match = _PEER.fullmatch(line)
-    if match is None:
+    parts = line.split('"')
+    if len(parts) != 33:
         return None
-    escaped, shown_size, index, origin, log, registry, size, root, log_size, time = match.groups()
-    if (
-        log == origin
-        or len(escaped) > MAX_PEER
-        or shown_size != log_size
-        or not escaped.startswith(f"{log}\\n{log_size}\\n{root}\\n\\n")
-    ):
+    escaped, origin, log, registry, root = parts[3], parts[11], parts[15], parts[21], parts[27]
+    try:
+        index, size = int(parts[8][1:-1]), int(parts[24][1:-2])
+        log_size, time = int(parts[30][1:-1]), int(parts[32][1:-1])
+    except ValueError:
         return None
-    hashed = a2b_base64(root)
-    if log_size == "0" and hashed != EMPTY_ROOT:
+    again = (
+        f'{{"checkpoint":"{escaped}","log":{{"index":{index},"origin":"{origin}"}},"origin":"{log}",'
+        f'"registry":{{"root":"{registry}","size":{size}}},"root":"{root}","size":{log_size},"time":{time}}}'
+    )
+    if not (
+        line == again
+        and min(index, size, log_size, time) >= 0
+        and max(index, size, log_size, time) < _MOST
+        and _is_line(origin) and _is_line(log) and _is_root(registry)
+        and log != origin
+        and len(escaped) <= MAX_PEER
+        and escaped.startswith(f"{log}\\n{log_size}\\n{root}\\n\\n")
+    ):  # fmt: skip
         return None
-    begun = [(name, a2b_base64(first)) for name, first in _EACH_COSIGNED.findall(escaped)]
-    cosigned = tuple((name, raw[:4], int.from_bytes(raw[4:], "big")) for name, raw in begun if raw[4] < 0x80)
-    return (origin, int(index), int(size), registry, int(time), log, int(log_size), hashed, cosigned)
+    noted = _noted(escaped)
+    if noted is None or (not log_size and noted[0] != EMPTY_ROOT):
+        return None
+    return origin, index, size, registry, time, log, log_size, *noted
+
+
+@lru_cache(2048)
+def _noted(escaped: str) -> tuple[bytes, tuple[tuple[str, bytes, int], ...], bytes] | None:
+    """Root, cosignatures and digest of an embedded note, as JSON spells it. Many logs embed the same one.
+
+    Three lines, then signature lines of 68 bytes (the log's own) or 76 (cosignatures).
+    """
+    lines = escaped.split("\\n")
+    if not 6 <= len(lines) <= 69 or lines[3] or lines[-1]:
+        return None
+    cosigned = []
+    try:
+        if len(lines[2]) != 44 or lines[2][42] not in _ENDS_1:
+            return None
+        root = a2b_base64(lines[2], strict_mode=True)
+        for each in lines[4:-1]:
+            dash, name, encoded = each.split(" ")
+            raw = a2b_base64(encoded, strict_mode=True)
+            if dash != "—" or not _is_key_name(name):
+                return None
+            if len(raw) == 76 and encoded[101] in _ENDS_2:
+                if raw[4] < 0x80:
+                    cosigned.append((name, raw[:4], int.from_bytes(raw[4:12], "big")))
+            elif len(raw) != 68 or encoded[90] not in _ENDS_1:
+                return None
+    except ValueError:  # of base64 that is none, or a line of other than three words
+        return None
+    return (root, tuple(cosigned), sha256("\n".join(lines).encode()).digest()) if len(root) == 32 else None
 
 
 _QUICK: dict[str, Callable[[str], Fact | None]] = {

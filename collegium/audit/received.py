@@ -59,7 +59,13 @@ def _receipt(case: Case, heads: Heads, holder: Log, row: tuple[Any, ...]) -> Non
     seen = Seen(origin, size, root, note, holder.name, -1, f"the receipt {holder.name} holds for {identity[:12]}")
     heads.see(seen)
     # (2)
-    if giver is None or index >= giver.size or giver.id_at(index) == identity:
+    if giver is None or giver.size <= index < size:  # no such log here, or a copy that ends before: both are told elsewhere
+        return
+    if index >= size:
+        text = f"{holder.name} holds a receipt of {name} for an entry beyond its own checkpoint ({identity[:12]})"
+        case.findings.warn("A2", holder.name, "false-receipt", text)
+        return
+    if giver.id_at(index) == identity:
         return
     # (3)
     found = _statement(case, identity)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from collegium.audit.across import compare
 from collegium.audit.case import Case, Log
 from collegium.audit.coordinator import CoordinatorReplay
 from collegium.audit.heads import Heads, Seen
@@ -129,11 +130,10 @@ def _facts(case: Case, logs: list[Log], pool: Workers) -> Iterator[tuple[Log, in
                 leaves = log.levels.leaves(first, count)
                 skip = bytearray(count)
                 several: dict[int, bytes] = {}
-                for at in range(count):
-                    if leaves[32 * at : 32 * at + 8] in shared:
-                        leaf = several[at] = leaves[32 * at : 32 * at + 32]
-                        skip[at] = leaf in claimed
-                        claimed.add(leaf)
+                for at in _found(_starts(leaves), shared):
+                    leaf = several[at] = leaves[32 * at : 32 * at + 32]
+                    skip[at] = leaf in claimed
+                    claimed.add(leaf)
                 plan.append((log, first, bytes(skip), several))
                 yield str(log.folder.path), first, count, log.size, leaves, bytes(skip)
 
@@ -153,13 +153,23 @@ def _facts(case: Case, logs: list[Log], pool: Workers) -> Iterator[tuple[Log, in
             yield log, first + at, fact
 
 
-def _shared(logs: list[Log]) -> set[bytes]:
-    """The first 8 bytes of every leaf hash that (as far as 8 bytes tell) occurs more than once."""
-    parts = [np.frombuffer(log.levels.leaves(0, log.size), dtype="<u8")[::4] for log in logs if log.size]
-    if not parts:
-        return set()
-    ordered = np.sort(np.concatenate(parts))
-    return {int(each).to_bytes(8, "little") for each in np.unique(ordered[1:][ordered[1:] == ordered[:-1]])}
+def _starts(leaves: bytes) -> Any:
+    """The first 8 bytes of each leaf hash, as a number."""
+    return np.frombuffer(leaves, dtype="<u8")[::4]
+
+
+def _found(starts: Any, shared: Any) -> list[int]:
+    """Places of `starts` that `shared`, sorted, holds."""
+    if not len(shared):
+        return []
+    places = np.minimum(np.searchsorted(shared, starts), len(shared) - 1)
+    return list(np.flatnonzero(shared[places] == starts).tolist())
+
+
+def _shared(logs: list[Log]) -> Any:
+    """`_starts` of every leaf hash that (as far as 8 bytes tell) occurs more than once, sorted."""
+    ordered = np.sort(np.concatenate([_starts(log.levels.leaves(0, log.size)) for log in logs])) if logs else np.empty(0, "<u8")
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _replay(found: Audit, heads: Heads, pool: Workers) -> None:
@@ -174,6 +184,8 @@ def _replay(found: Audit, heads: Heads, pool: Workers) -> None:
     with uncollected():
         for log, index, fact in _facts(case, logs, pool):
             replays[log.name].see(index, fact)
+    if found.coordinator is not None:
+        compare(found.coordinator, found.nodes)
     for replay in replays.values():
         replay.close(heads)
         heads.newest_time = max(heads.newest_time, replay.frame.times.now)

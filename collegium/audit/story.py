@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from collegium.accounting import epsilon_of
+from collegium.accounting import NANO, epsilon_of
 from collegium.audit.ledger import PERIODS, labels
 from collegium.audit.run import Audit
 from collegium.errors import CollegiumError
@@ -20,7 +20,7 @@ from collegium.show import figure_text, interval_text
 from collegium.statements import Details, Request
 from collegium.table import Table
 
-__all__ = ["BudgetLine", "FigureLine", "QuestionLine", "Spent", "Story", "tell", "utc"]
+__all__ = ["BudgetLine", "FigureLine", "QuestionLine", "Spent", "Story", "amount", "tell", "utc"]
 
 MAX_FIGURES = 60  # lines of one question's table that are told; the table itself lies beside the log
 
@@ -107,6 +107,17 @@ def utc(time: int) -> str:
         return str(time)
 
 
+def amount(nano: int | None, delta: float) -> str:
+    """rho, and epsilon in brackets, a few digits of each, for reading; `--json` has the exact nano-rho. A dash for None."""
+    if nano is None:
+        return "–"
+    return f"{_short(nano / NANO)} ({_short(epsilon_of(nano, delta))})" if nano else "0"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def _questions(found: Audit, delta: float, language: str) -> Iterable[QuestionLine]:
     replay, registry = found.coordinator, found.case.registry
     if replay is None or registry is None:
@@ -116,8 +127,9 @@ def _questions(found: Audit, delta: float, language: str) -> Iterable[QuestionLi
         for charge in node.ledger.charges:
             charged[charge.request, charge.number] = charged.get((charge.request, charge.number), 0) + 1
     taken_back: dict[tuple[str, int], set[str]] = {}
-    for each in replay.sums if replay.withdrawn else ():
-        nodes = {used.node for used in each.used if replay.log.id_at(used.index) in replay.withdrawn}
+    withdrawn = replay.withdrawn.keys() | replay.unheard
+    for each in replay.sums if withdrawn else ():
+        nodes = {used.node for used in each.used if replay.log.id_at(used.index) in withdrawn}
         taken_back.setdefault((replay.log.id_at(each.request), each.number), set()).update(nodes)
     for identity, entry in replay.asked.at.items():
         fact = found.case.requests[identity]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Sum", "Used", "judge", "open_accounts", "resum", "tasks"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every release in every sum
 class Used:
     """A release in a sum: entry `index` of the coordinator's log."""
 

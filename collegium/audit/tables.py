@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from collegium.accounting import NANO, epsilon_of
-from collegium.audit.story import Story, utc
+from collegium.audit.story import Story, amount, utc
 
 __all__ = ["budget_table", "question_table"]
 
@@ -16,7 +15,7 @@ def question_table(story: Story) -> Table:
         title=f"Questions: rho (epsilon at delta {story.delta:g}) at each university that was charged", title_justify="left"
     )
     table.add_column("request", no_wrap=True)
-    for heading in ("asked", "researcher", "question", "purpose"):
+    for heading in ("asked (UTC)", "researcher", "question", "purpose"):
         table.add_column(heading)
     for heading in ("cost", "charged", "answered"):
         table.add_column(heading, justify="right")
@@ -24,7 +23,7 @@ def question_table(story: Story) -> Table:
     for line in story.questions:
         table.add_row(
             line.request[:12] + (f".{line.number}" if line.number else ""), utc(line.time), line.researcher,
-            f"{line.dataset}: {line.what}", line.purpose or "(erased)", _amount(line.rho, story.delta), str(line.charged),
+            f"{line.dataset}: {line.what}", line.purpose or "(erased)", amount(line.rho, story.delta), str(line.charged),
             f"{line.answered} of {line.asked}", ", ".join(line.withdrawn),
         )  # fmt: skip
     return table
@@ -38,16 +37,9 @@ def budget_table(story: Story) -> Table:
     for heading in ("charges", "spent", "of", "left", "spent ever", "lifetime"):
         table.add_column(heading, justify="right")
     for line in story.budgets:
-        left = "" if line.limit is None else _amount(max(0, line.limit - line.spent), story.delta)
+        left = "" if line.limit is None else amount(max(0, line.limit - line.spent), story.delta)
         table.add_row(
-            line.node, line.unit, line.period, str(line.charges), _amount(line.spent, story.delta),
-            _amount(line.limit, story.delta), left, _amount(line.spent_ever, story.delta), _amount(line.lifetime, story.delta),
+            line.node, line.unit, line.period, str(line.charges), amount(line.spent, story.delta),
+            amount(line.limit, story.delta), left, amount(line.spent_ever, story.delta), amount(line.lifetime, story.delta),
         )  # fmt: skip
     return table
-
-
-def _amount(nano: int | None, delta: float) -> str:
-    """Four digits of each, for reading; `--json` has the exact nano-rho."""
-    if nano is None:
-        return "-"
-    return f"{nano / NANO:.4g} ({epsilon_of(nano, delta):.3g})" if nano else "0"

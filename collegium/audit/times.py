@@ -10,7 +10,6 @@ All with `SKEW` seconds of grace. Cosignatures are taken as they read and verifi
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Any
 
 from collegium.audit.case import SKEW, Case, Log
@@ -51,13 +50,10 @@ class Times:
         if fact.time > self.now:
             self.now, self.at = fact.time, index
 
-    def embedded(self, seen: Seen, cosigned: Sequence[tuple[str, bytes, int]]) -> None:
-        """A checkpoint of another log stands here, with these cosignature lines."""
-        known, quorum = self._case.cosigners(seen.origin)
-        times = [time for name, key_id, time in cosigned if (name, key_id) in known]
-        # Of a quorum at least one is honest, so not all of these times are wrong: the smallest is safe.
-        if quorum and len(times) >= quorum and min(times) > self._floor:
-            self._floor, self._under = min(times), seen
+    def embedded(self, seen: Seen, earliest: int) -> None:
+        """A checkpoint of another log stands here, which a quorum cosigned at `earliest` or later (0: no quorum)."""
+        if earliest > self._floor:
+            self._floor, self._under = earliest, seen
 
     def close(self, heads: Heads, own: array[int]) -> None:
         """No entry states a time after a quorum had confirmed a tree that holds it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from collegium.audit.facts import AskedQuestion
@@ -75,7 +76,7 @@ def _peer(body: Peer, _: Questions) -> tuple[Any, ...]:
     from collegium.log.checkpoint import read_checkpoint
 
     note = body.note
-    return *_place(body), body.origin, body.size, read_checkpoint(note).root, cosignatures(note)
+    return *_place(body), body.origin, body.size, read_checkpoint(note).root, cosignatures(note), sha256(note).digest()
 
 
 _MODELS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any, Questions], tuple[Any, ...]]]] = {

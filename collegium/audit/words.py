@@ -8,7 +8,7 @@ from typing import Any
 from collegium.audit.run import Audit
 from collegium.audit.verdict import CHECKS, NOT_PROVEN, Finding, Word
 
-__all__ = ["as_json", "as_lines", "grouped"]
+__all__ = ["as_json", "as_lines", "each_log", "grouped"]
 
 _ORDER = {Word.FAIL: 0, Word.WARN: 1, Word.PASS: 2}
 
@@ -16,7 +16,9 @@ _ORDER = {Word.FAIL: 0, Word.WARN: 1, Word.PASS: 2}
 def as_lines(found: Audit, evidence: list[Path] | None = None) -> list[str]:
     """What `collegium audit` prints."""
     findings, case = found.findings, found.case
-    lines = [f"Federation {case.federation}: {len(case.logs)} logs, {case.entries} entries, {case.signatures} signatures verified."]
+    lines = [
+        f"Federation {case.federation}: {len(case.logs)} logs, {case.entries:,} entries, {case.signatures:,} signatures verified."
+    ]
     if case.registry is not None:
         lines.append(f"Registry key (compare it with the one you were told): {case.registry.registry_key.vkey}")
     lines.append("")
@@ -24,22 +26,28 @@ def as_lines(found: Audit, evidence: list[Path] | None = None) -> list[str]:
         word = findings.word(check)
         count = sum(number for (name, _), number in findings.checked.items() if name == check)
         logs = len({log for name, log in findings.checked if name == check})
-        note = f"{count} looked at in {logs} {'log' if logs == 1 else 'logs'}" if word is not None else _not_looked(found)
+        note = f"{count:,} looked at in {logs} {'log' if logs == 1 else 'logs'}" if word is not None else _not_looked(found)
         lines.append(f"{word or '-':4}  {check:4} {title}: {note}")
         lines += [f"      {each} {text}" for each, text in grouped(found, check)]
     lines.append("")
-    for name in _names(found):
-        log = case.logs.get(name)
-        words = [findings.word(check, name) for check in CHECKS]
-        worst = min((word for word in words if word is not None), key=lambda word: _ORDER[word], default=None)
-        what = f"{log.size} entries" if log is not None else "not verified"
-        lines.append(f"{worst or '-':4}  log {name}: {what}")
+    for name, word, size in each_log(found):
+        lines.append(f"{word or '-':4}  log {name}: {'not verified' if size is None else f'{size:,} entries'}")
     lines += ["", "What no log can prove, this audit included:", *(f"  - {each}" for each in NOT_PROVEN)]
     if found.fast:
         lines.append("  - with --fast: anything that single entries say; only trees, checkpoints and sizes were verified")
     lines += ["", _conclusion(found)]
     lines += [f"Evidence: {path}" for path in evidence or []]
     return lines
+
+
+def each_log(found: Audit) -> list[tuple[str, Word | None, int | None]]:
+    """Every log that is here or should be: its name, its worst word, and its entries (None when it could not be verified)."""
+    found_logs = []
+    for name in _names(found):
+        words = [word for check in CHECKS if (word := found.findings.word(check, name)) is not None]
+        log = found.case.logs.get(name)
+        found_logs.append((name, min(words, key=lambda word: _ORDER[word], default=None), log.size if log is not None else None))
+    return found_logs
 
 
 def as_json(found: Audit, evidence: list[Path] | None = None) -> dict[str, Any]:

@@ -5,20 +5,28 @@ And A13: a node that charges and does not answer, or that would like its charge 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from onenode import OneNode, Researcher, federation, question, statements
 from witnessed import NAMES, Watchers, assign, until, watched
 
 from collegium.errors import CollegiumError, Failed
-from collegium.log.checkpoint import read_checkpoint
+from collegium.log.checkpoint import read_checkpoint, sign_checkpoint
 from collegium.log.folder import LogFolder
+from collegium.log.note import Signer
 from collegium.log.witness import contradiction
+from collegium.transport.status import TunnelError
+from collegium.v1.log_pb2 import BlobReply, BlobRequest, CheckpointReply, EntriesReply, EntriesRequest
 from collegium.v1.node_pb2 import QuestionAnswer
 from collegium_node import publish
+from collegium_node.lines import Lines
+from collegium_node.mirrored import check_copy, fetch_from
 from collegium_node.recover import replay
 from collegium_node.steward import sign_draft
 
@@ -193,6 +201,87 @@ def test_recover_believes_no_copy_that_does_not_prove_itself(world: World, tmp_p
         replay(one.node, folder)
     assert (one.entries(), one.charged()) == (before, 3 * RHO)
     assert one.node.permit.stopped is not None
+
+
+class Coordinator:
+    """Serves its copy of the log as it was when it was made; `lie` changes a reply."""
+
+    def __init__(self, one: OneNode) -> None:
+        self.note = one.node.quorum.published() or b""
+        self.entries = one.entries()[: read_checkpoint(self.note).size]
+        self.blobs = dict(one.node.store._db.execute("SELECT sha256, data FROM blobs").fetchall())
+        self.lie: Callable[[str, Any], Any] = lambda _, reply: reply
+
+    async def call(self, method: str, payload: bytes, *, timeout: float | None) -> bytes:
+        name = method.rpartition("/")[2]
+        if name == "Checkpoint":
+            reply: Any = CheckpointReply(checkpoint=self.note)
+        elif name == "Entries":
+            asked = EntriesRequest.FromString(payload)
+            reply = EntriesReply(first=asked.first, entries=self.entries[asked.first : asked.first + 2])
+        else:
+            reply = BlobReply(data=self.blobs[BlobRequest.FromString(payload).sha256])
+        reply = self.lie(name, reply)
+        if reply is None:
+            raise TunnelError(12, "")
+        return bytes(reply.SerializeToString())
+
+
+@pytest.fixture
+def copied(world: World, tmp_path: Path) -> tuple[OneNode, Researcher, Coordinator, list[bytes]]:
+    """A node restored from before three charges, and the coordinator's copy with them."""
+    one, researcher, watchers = world
+    backup = copy(one, tmp_path / "backup.db")
+    spend(one, researcher, watchers, range(3, 6))
+    until(lambda: one.node.quorum.confirmed_size() == len(one.entries()))
+    everything, there = one.entries(), Coordinator(one)
+    return restore(one, backup), researcher, there, everything
+
+
+def test_a14_the_coordinators_copy_stops_and_recovers_a_node(copied: tuple[OneNode, Researcher, Coordinator, list[bytes]]) -> None:
+    one, researcher, there, everything = copied
+    asyncio.run(check_copy(there, one.node, Lines(one.stream)))
+    assert one.node.permit.stopped is not None
+    assert one.answer(researcher.ask(question(RHO, value=9))).answers[0].reason == "restored"
+    taken = replay(one.node, asyncio.run(fetch_from(there, one.node)))
+    assert (one.entries(), one.charged(), one.node.permit.stopped) == (everything, 6 * RHO, None)
+    assert taken == 6 + sum(b"/peer" in entry[:30] for entry in everything[-taken:]) + 3  # decisions and releases, requests, peers
+    asyncio.run(check_copy(there, one.node, Lines(one.stream)))
+    assert one.node.permit.stopped is None
+
+
+def test_a14_a_claim_that_our_key_has_not_signed_stops_nothing(
+    copied: tuple[OneNode, Researcher, Coordinator, list[bytes]],
+) -> None:
+    one, _, there, _ = copied
+    stranger = Signer.generate(one.node.journal.origin)
+    forged = sign_checkpoint(one.node.journal.origin, 10**6, b"\0" * 32, stranger)
+    for reply in (None, CheckpointReply(), CheckpointReply(checkpoint=b"nonsense"), CheckpointReply(checkpoint=forged)):
+        there.lie = lambda _, __, reply=reply: reply
+        asyncio.run(check_copy(there, one.node, Lines(one.stream)))
+        assert one.node.permit.stopped is None
+
+
+@pytest.mark.parametrize("what", ["short", "changed", "swapped", "no payload", "another payload"])
+def test_recover_believes_nothing_of_the_coordinators_copy(
+    copied: tuple[OneNode, Researcher, Coordinator, list[bytes]], what: str
+) -> None:
+    one, _, there, everything = copied
+    before = one.entries()
+    if what == "short":
+        there.entries = there.entries[:-1]
+    elif what == "changed":
+        there.entries = [entry.replace(b'"unit":"student"', b'"unit":"teacher"') for entry in there.entries]
+    elif what == "swapped":
+        there.entries = [*there.entries[:-2], *there.entries[:-3:-1]]
+    elif what == "no payload":
+        there.lie = lambda name, reply: BlobReply() if name == "Blob" else reply
+    else:
+        there.lie = lambda name, reply: BlobReply(data=b"\1" * 8) if name == "Blob" else reply
+    with pytest.raises(CollegiumError):
+        replay(one.node, asyncio.run(fetch_from(there, one.node)))
+    assert (one.entries(), one.charged()) == (before, 3 * RHO)
+    assert everything != before
 
 
 def test_a13_a_charge_without_an_answer_stays_and_its_answer_is_made_later(world: World) -> None:

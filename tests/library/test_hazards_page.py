@@ -18,5 +18,19 @@ def test_a_test_named_on_the_page_exists(file: str, test: str) -> None:
 
 
 def test_every_hazard_of_the_list_has_its_line() -> None:
-    lines = re.findall(r"^\| (P\d+) \|", (ROOT / "docs/hazards.md").read_text("utf-8"), re.MULTILINE)
-    assert lines == [f"P{number}" for number in range(1, 26)]
+    lines = re.findall(r"^\| ([AP]\d+) \|", (ROOT / "docs/hazards.md").read_text("utf-8"), re.MULTILINE)
+    assert lines == [*(f"P{number}" for number in range(1, 26)), *(f"A{number}" for number in range(1, 16))]
+
+
+def test_every_attack_is_committed_against_a_running_federation() -> None:
+    for line in (ROOT / "docs/hazards.md").read_text("utf-8").splitlines():
+        if line.startswith("| A"):
+            assert "`tests/attacks/test_live_" in line, line
+
+
+def test_a_lie_named_on_the_page_exists() -> None:
+    node = (ROOT / "tests/attacks/dishonest_node.py").read_text("utf-8")
+    page = (ROOT / "docs/hazards.md").read_text("utf-8")
+    named = [lie for group in re.findall(r"is_convicted` \(([^)]+)\)", page) for lie in re.findall(r"`([a-z_]+)`", group)]
+    assert len(named) >= 9
+    assert all(f"@lie\ndef {lie}(" in node for lie in named)

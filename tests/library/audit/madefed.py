@@ -302,7 +302,14 @@ class World:
         node.statements, node.log = self.keys[name], again(f"{FED}/{name}")
         node.start()
 
-    def invite(self, name: str, role: str, facts: dict[str, str], enrolment: int, generation: int = 0) -> None:
+    def new_key(self, name: str) -> None:
+        """The node replaces its statement key and goes on with its log, as `join` with a token of `invite --replace` does."""
+        self.invite(name, "node", {"province": "11"}, 1000, generation=1, keep_log=True)
+        self.nodes[name].statements = self.keys[name]
+
+    def invite(
+        self, name: str, role: str, facts: dict[str, str], enrolment: int, generation: int = 0, *, keep_log: bool = False
+    ) -> None:
         suffix = f"-{generation}" if generation else ""
         one_time = Signer.from_seed(f"{FED}/{name}/invitation", hashlib.sha256(f"{name} invitation{suffix}".encode()).digest())
         statements = key(f"{FED}/{name}/statements")
@@ -317,7 +324,7 @@ class World:
         node = role == "node"
         body = Party(
             invitation=statement_id(invitation), role=role, name=name, statements=statements.vkey, time=self.now,  # type: ignore[arg-type]
-            log=(again if generation else key)(f"{FED}/{name}").vkey if node else None,
+            log=(again if generation and not keep_log else key)(f"{FED}/{name}").vkey if node else None,
             cosigner=cosigner(name).verifier.vkey if node else None,
         )  # fmt: skip
         signers = [one_time, statements] + ([key(f"{FED}/{name}/statements")] if generation else [])

@@ -14,12 +14,14 @@ import pytest
 from madefed import FED, SNAPSHOT, T0, LogWriter, World, cosigner, key, question
 
 from collegium.audit.run import Audit, audit
+from collegium.audit.story import tell
 from collegium.audit.verdict import Code, Word
 from collegium.log.checkpoint import open_checkpoint, sign_checkpoint
 from collegium.log.cosign import add_cosignatures
 from collegium.log.merkle import verify_consistency
 from collegium.log.note import Signer, decode_base64, open_note
 from collegium.log.receipt import Receipt, verify_receipt
+from collegium.log.statement import statement_id
 from collegium.statements import Coverage, Decision, Original, PartNoise, Policy, Release, Revocation, Withdrawal
 
 DAY = 86_400
@@ -706,6 +708,19 @@ def test_a_new_log_after_a_loss_names_nobody(tmp_path: Path) -> None:
     assert not fails(found), found.findings.list
     assert found.findings.code is Code.INCOMPLETE
     assert {("A8", "former"), ("A10", "former")} <= warns(found)
+    assert ("A6", "lost-less") not in warns(found)
+
+
+def test_a_node_that_replaced_its_key_is_clean(tmp_path: Path) -> None:
+    """The entry that embeds the registry with the new key is the first that the new key signs."""
+    made = world()
+    made.ask("rita", question(salt=91))
+    made.new_key("beta")
+    made.now += 60
+    made.ask("rita", question(salt=92))
+    found = run(made, tmp_path)
+    assert not fails(found), found.findings.list
+    assert found.findings.code is Code.CLEAN, found.findings.list
 
 
 # ---- missing evidence names nobody
@@ -821,3 +836,101 @@ def test_policy_is_signed_with_a_snapshot() -> None:
     policy = Policy.read(made.nodes["alpha"].entries[1])
     assert policy.snapshots[0].id == SNAPSHOT
     assert policy.time == T0
+
+
+def test_who_keeps_a_second_tree_as_evidence_is_not_named_for_it(tmp_path: Path) -> None:
+    """A3: beta shows the coordinator another tree of a size that it has long outgrown; the coordinator embeds it all the same."""
+    made = world()
+    beta, coordinator = made.nodes["beta"], made.coordinator
+    size = beta.size
+    made.ask("rita", question(salt=60), nodes=["beta"])
+    coordinator.embedded["beta"] = -1
+    coordinator.embed(beta, sign_checkpoint(beta.origin, size, bytes(32), beta.log))
+    found = run(made, tmp_path)
+    assert fails(found) == {("A1", "beta"), ("A3", "beta")}
+    _evidence_stands_alone(made, found)
+
+
+def test_a_split_view_is_told_from_a_rewritten_past(tmp_path: Path) -> None:
+    """A3: two nodes hold two trees of one size, and the coordinator's log has grown since: both checks fail, of the coordinator."""
+    made = world()
+    log = made.coordinator
+    made.nodes["alpha"].embed(log)
+    made.nodes["beta"].embed(log, sign_checkpoint(log.origin, log.size, bytes(32), log.log))
+    made.ask("rita", question(salt=61), nodes=["gamma"])
+    assert fails(run(made, tmp_path)) == {("A1", "coordinator"), ("A3", "coordinator")}
+
+
+@pytest.mark.parametrize("minutes", [1, 60])
+def test_a_charge_long_after_a_revocation_is_found_though_nothing_told_the_time_between(tmp_path: Path, minutes: int) -> None:
+    """A5: beta logs ruben's request right after his revocation; only the charge states when."""
+    made = world()
+    put = made.take(made.request("ruben", question(salt=62), nodes=["beta"]))
+    beta = made.nodes["beta"]
+    beta.embed(made.coordinator)
+    made.revoke("ruben")
+    beta.embed(made.registry_log)
+    made.now += 60 * minutes
+    beta.keep(put.note)
+    made.charge(beta, put)
+    found = run(made, tmp_path)
+    assert fails(found) == ({("A5", "beta")} if minutes == 60 else set())
+    assert ("A5", "grace") in warns(found)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_withdrawal_marks_the_figures_that_rest_on_it(tmp_path: Path, heard: bool) -> None:
+    """Also where the coordinator was never told: the university's own log says so, and names nobody."""
+    made = world(witnesses=True)
+    put = made.ask("rita", question(salt=63))
+    alpha = made.nodes["alpha"]
+    release = next(i for i, note in enumerate(alpha.entries) if b"/release" in note[:40] and put.id.encode() in note)
+    if heard:
+        made.withdraw(alpha, put, release)
+    else:
+        original = Original(index=release, sha256=statement_id(alpha.entries[release]))
+        alpha.say(Withdrawal, release=original, request=put.id, number=0, reason="wrong file")
+    found = run(made, tmp_path)
+    assert not fails(found)
+    assert found.findings.code is Code.CLEAN
+    assert warns(found) == (set() if heard else {("A7", "unheard")})
+    (line,) = [each for each in tell(found).questions if each.request == put.id]
+    assert line.withdrawn == ("alpha",)
+
+
+@pytest.mark.parametrize("days", [6, 8])
+def test_a_log_that_its_witnesses_have_not_seen_for_a_week_is_old(tmp_path: Path, days: int) -> None:
+    """A10: beta's newest checkpoint has its quorum, and everybody else goes on without it; a log may also have nothing to say."""
+    made = world(witnesses=True)
+    beta, head = made.nodes["beta"], made.nodes["beta"].head()
+    made.now += days * DAY
+    made.ask("rita", question(salt=64), nodes=["alpha", "gamma", "delta"])
+    made.export(tmp_path)
+    beta.write(tmp_path / "beta", head)
+    found = audit(tmp_path, made.trust())
+    assert not fails(found)
+    assert found.findings.code is Code.CLEAN
+    assert warns(found) == ({("A10", "old")} if days == 8 else set())
+
+
+def test_a_new_log_that_counts_less_as_lost_than_others_have_seen_it_charge_is_a_warning(tmp_path: Path) -> None:
+    """A6: beta charged three questions in its lost log, as the coordinator's log proves, and counts two of them."""
+    made = world()
+    made.new_log("beta")
+    made.now += 3600
+    made.policy(made.nodes["beta"], lost={"student": {"rho": 20_000_003, "time": made.now}})
+    found = run(made, tmp_path)
+    assert not fails(found)
+    assert ("A6", "lost-less") in warns(found)
+
+
+def test_a_receipt_for_an_entry_beyond_its_own_checkpoint_is_told_and_names_nobody(tmp_path: Path) -> None:
+    """Found by fuzzing: such a receipt proves nothing, and was passed over without a word."""
+    made = world()
+    held = made.nodes["alpha"].receipts
+    identity, receipt = next(iter(held.items()))
+    line = next(each for each in receipt.split(b"\n") if each.startswith(b"index "))
+    held[identity] = receipt.replace(line, b"index 4000", 1)
+    found = run(made, tmp_path)
+    assert not fails(found)
+    assert ("A2", "alpha") in {(each.check, each.log) for each in found.findings.list if each.rule == "false-receipt"}

@@ -75,6 +75,23 @@ def test_a_violation_exits_with_1_and_leaves_evidence(made: World, tmp_path: Pat
     assert len({note.split("\n")[2] for note in notes}) == 2
 
 
+def test_evidence_of_another_audit_is_never_overwritten(made: World, tmp_path: Path) -> None:
+    """Two violations, one after the other, into one folder; the first again adds nothing."""
+    log, kept = made.coordinator, dict[Path, bytes]()
+    for number, node in enumerate((made.nodes["alpha"], made.nodes["beta"]), 1):
+        made.ask("rita", question(salt=10 + number), nodes=["gamma"])  # so that the log is shown at another size
+        node.embed(log, sign_checkpoint(log.origin, log.size - number, bytes(32), log.log))
+        node.embedded["coordinator"] = 10**6
+        export(made, tmp_path)
+        assert call(tmp_path)[0] == 1
+        found = {file: file.read_bytes() for file in (tmp_path / "evidence").rglob("*.*")}
+        assert len(found) > len(kept)
+        assert found.items() >= kept.items()
+        kept = found
+        call(tmp_path)
+        assert {file: file.read_bytes() for file in (tmp_path / "evidence").rglob("*.*")} == kept
+
+
 def test_missing_evidence_exits_with_2(made: World, tmp_path: Path) -> None:
     (tmp_path / "logs/beta/checkpoint").unlink()
     code, output = call(tmp_path)

@@ -171,6 +171,6 @@ def test_text_of_is_where_a_statement_is_split() -> None:
 
 def test_patterns_have_no_multiline_end() -> None:
     """`fullmatch` leaves no room for a trailing newline; `$` would."""
-    for pattern in (reading._DECISION, reading._RELEASE, reading._INDICATOR, reading._PEER):
+    for pattern in (reading._DECISION, reading._RELEASE, reading._INDICATOR, reading._TEXT, reading._ROOT, reading._KEY_NAME):
         assert not pattern.pattern.endswith("$")
         assert pattern.flags & re.ASCII
