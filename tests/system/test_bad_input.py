@@ -169,7 +169,7 @@ NODE_CASES = {
     "a withdrawal of nothing": Case(("withdraw", "feedbeef", "--reason", "wrong"), Exit.INVALID, ("feedbeef",)),
     "a month that is none": Case(("report", "--month", "October"), Exit.INVALID, ("--month", "October")),
     "nothing to recover from": Case(("recover", "nowhere"), Exit.INVALID, ("nowhere",)),
-    "neither to recover from": Case(("recover",), Exit.INVALID, ("--new-log",)),
+    "two things to recover from": Case(("recover", "nowhere", "--new-log", "x"), Exit.INVALID, ("--new-log", "not both")),
     "a backup over a file": Case(("backup", CSV), Exit.INVALID, ("graduate.csv",)),
     "a backup into nowhere": Case(("backup", "no/such/folder/copy.db"), Exit.FAILED, ("no/such/folder",)),
     "no signing key": Case(("budget",), Exit.INVALID, ("keys/statements",), gone("keys/statements")),
