@@ -37,7 +37,6 @@ from collegium.layout import Layout
 from collegium.question import And, Component, In, Not, Or, Predicate, Range
 from collegium.schema import Column, Dataset, Schema, read_schema
 
-sys.path.pop(0)  # this folder, whose coverage.py would pass for the package of that name
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests/library"))
 
 from syntheticrows import make_rows

@@ -289,7 +289,7 @@ class Ministry:
         shares = [list(zip(self.names, tokens, strict=True))[number :: self.processes] for number in range(self.processes)]
         self.shares = [len(share) for share in shares]
         for share in shares:
-            # -P: a neighbour of this file is called coverage.py, and numba would take it for the package.
+            # -P: no neighbour of this file may pass for a package that it imports.
             process = subprocess.Popen(
                 [sys.executable, "-P", __file__, "--host", str(self.folder), enrolment, str(self.rows)],
                 stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ The delta method (the variance of Q/C + o - (T/C)² at the estimate) holds a tru
 noise standard deviations, because the error of (T/C)² enters the estimate and its stated error together. This one, with the
 mean of the signed root under the truth corrected to first order for the bend of the surface, holds 95 % ± 1 % from a count of
 eight noise standard deviations on. **Below that it holds more than 95 %** (up to 99 %) and goes over into the whole range.
-`bench/coverage.py` shows it.
+`bench/intervals.py` shows it.
 """
 
 from __future__ import annotations

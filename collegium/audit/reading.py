@@ -13,6 +13,7 @@ from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 from collegium.errors import CollegiumError
@@ -30,6 +31,7 @@ KINDS = frozenset({"request", "decision", "release", "indicator", "withdrawal", 
 _INT = r"(0|[1-9][0-9]{0,14})"
 _HEX64, _HEX16 = '"([0-9a-f]{64})"', '"([0-9a-f]{16})"'
 _FIELD = '"([a-z][a-z0-9_]{0,62})"'
+_COLUMN = '"[a-z][a-z0-9_]{0,62}"'
 _LINE = r'"([ !#-\[\]-~]{1,500})"'  # printable ASCII that JSON never escapes
 _LOG = rf'"log":\{{"index":{_INT},"origin":{_LINE}\}}'
 _REGISTRY = rf'"registry":\{{"root":"([A-Za-z0-9+/]{{43}}=)","size":{_INT}\}}'
@@ -48,7 +50,7 @@ _DECISION = _pattern(
     rf'(?:"rho":{_INT},)?(?:"snapshot":{_HEX16},)?"time":{_INT}(?:,"unit":{_FIELD})?,"verdict":"(charge|reuse|refuse|hold|allow)"\}}'
 )
 _RELEASE = _pattern(
-    rf'\{{"decision":{_INT},{_LOG},"number":{_INT},"parts":\[({_PART}(?:,{_PART}){{0,63}})\],"payload":{_BLOB},"question":{_HEX64},'
+    rf'\{{(?:"absent":\[({_COLUMN}(?:,{_COLUMN}){{0,255}})\],)?"decision":{_INT},{_LOG},"number":{_INT},"parts":\[({_PART}(?:,{_PART}){{0,63}})\],"payload":{_BLOB},"question":{_HEX64},'
     rf'{_REGISTRY},"request":{_HEX64},"schema":"([a-z][a-z0-9-]{{0,62}}/[1-9][0-9]{{0,8}})","snapshot":{_HEX16},"time":{_INT}\}}'
 )
 _EACH_PART = _pattern(rf'"cells":([0-9]+),"scale":"({_SCALE})"')
@@ -122,14 +124,25 @@ def _release(line: str) -> Fact | None:
     match = _RELEASE.fullmatch(line)
     if match is None:
         return None
-    decision, index, origin, number, listed, payload, length, question, root, size, request, schema, snapshot, time = match.groups()
+    (
+        absent, decision, index, origin, number, listed, payload, length, question, root, size, request, schema, snapshot, time,
+    ) = match.groups()  # fmt: skip
     parts, cells = _parts(listed)
     if int(length) != 8 * cells or int(decision) >= int(index):
+        return None
+    if absent is not None and not _in_order(absent):
         return None
     return (
         origin, int(index), int(size), root, int(time), request, int(number), question, snapshot, schema, int(decision), parts,
         payload, int(length),
     )  # fmt: skip
+
+
+@lru_cache(2048)
+def _in_order(listed: str) -> bool:
+    """Whether columns, as JSON spells them, are sorted and stand once. Those that a university lacks seldom change."""
+    names = [each.strip('"') for each in listed.split(",")]
+    return all(one < other for one, other in pairwise(names))
 
 
 @lru_cache(2048)

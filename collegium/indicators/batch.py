@@ -35,7 +35,9 @@ from collegium.question import Question
 from collegium.schema import Schema
 from collegium.view import View
 
-__all__ = ["Batch", "Line", "Placed", "Spot", "plan_batch"]
+__all__ = ["LEAST_VARIANCE", "Batch", "Line", "Placed", "Spot", "plan_batch"]
+
+LEAST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Batch:
         for placed in self.families:
             layout = self.layouts[placed.question]
             scales = {keys: noise_scale(layout.parts[part]) for keys, part in placed.parts.items()}
-            variances = {keys: national_noise(scale, 1).sd ** 2 for keys, scale in scales.items()}
+            # Above 0 even where the cost is so high that whole noise is all but always 0.
+            variances = {keys: max(national_noise(scale, 1).sd ** 2, LEAST_VARIANCE) for keys, scale in scales.items()}
             found.append(Moments([axis.size for axis in layout.axes], variances, placed.wanted, placed.zeros))
         return tuple(found)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from collegium.accounting import noise_scale
 from collegium.addition import add
-from collegium.indicators.batch import Batch, Line, Placed
+from collegium.indicators.batch import LEAST_VARIANCE, Batch, Line, Placed
 from collegium.indicators.figure import Figure, missing
 from collegium.indicators.fitting import Fit, Moments
 from collegium.indicators.intervals import Pairs, plain_figures, quotient_figures
@@ -29,8 +29,6 @@ from collegium.layout import Part
 __all__ = ["Precision", "cells", "estimate", "estimate_nodes", "figures_of", "precision"]
 
 Tally = NDArray[np.int64]
-
-_LEAST = 1e-9
 
 _SMOOTH = 6.0  # below this standard deviation whole noise shows through least squares, and an end gets half a step more
 
@@ -178,7 +176,7 @@ def _measured(batch: Batch, placed: Placed, tally: Tally, nodes: int) -> dict[tu
 
 def _variance(part: Part, nodes: int) -> float:
     """Of the noise in one cell; above 0 even where the cost is so high that whole noise is all but always 0."""
-    return max(national_noise(noise_scale(part), nodes).sd ** 2, _LEAST)
+    return max(national_noise(noise_scale(part), nodes).sd ** 2, LEAST_VARIANCE)
 
 
 def _sum(batch: Batch, tallies: Mapping[str, Sequence[Tally | None]], question: int, names: Sequence[str]) -> Tally | None:

@@ -33,6 +33,7 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LanguageOption = Annotated[str, typer.Option("--lang", help="Labels in en or zh.")]
 DEFAULT_FOLDER = Path("indicators")
+NAMED = 12  # universities told one by one
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -79,6 +80,7 @@ def measure(
     """Measure a catalogue: one request, one charge a person. Run it again, free, after a crash or for late universities."""
     from collegium.indicators.measure import measure as run
     from collegium.indicators.measure import plan as make
+    from collegium.wording import reason_text
 
     if not rho:
         raise Invalid("say what the measurement may cost", place="--rho", remedy="Such as --rho 0.5; see `indicators plan` first.")
@@ -105,6 +107,8 @@ def measure(
     blurred = sum(leaf.national.mark == "…" for leaf in edition.leaves)
     _say(f"{released:,} of {len(edition.leaves):,} indicators have a figure, {blurred:,} of them marked …; all is in {here}.")
     _say(f"{edition.coverage.answered} of {edition.coverage.asked} universities are in it. Late ones join when you run this again.")
+    for each in edition.coverage.missing[:NAMED]:
+        _say(f"  not in it: {each.node}: {reason_text(each.reason, lang)}")
     _say("Next: collegium indicators report; collegium indicators show U-S06-001 --by province")
 
 
@@ -196,7 +200,9 @@ def _amounts(texts: Sequence[str], registry: Registry) -> dict[str, int]:
 
 def _confirm(charges: Mapping[str, int]) -> None:
     spent = ", ".join(f"{nano / 1e9:g} of every {unit}" for unit, nano in charges.items())
-    if sys.stdin.isatty() and not typer.confirm(f"This spends rho {spent} at each university that answers. Go on?"):
+    if not sys.stdin.isatty():
+        raise Invalid(f"this spends rho {spent} at each university that answers", place="--yes", remedy="Add --yes to agree.")
+    if not typer.confirm(f"This spends rho {spent} at each university that answers. Go on?"):
         raise typer.Exit(1)
 
 

@@ -1,7 +1,7 @@
 """95 % intervals of quotients hold 95 % ± 1 %, above all where the denominator is small. Fixed seeds, so no test is left to luck.
 
 What counts as failure: coverage outside the stated limits at a stated truth. The full table, with discrete noise, is in
-`bench/coverage.py`.
+`bench/intervals.py`.
 """
 
 from __future__ import annotations

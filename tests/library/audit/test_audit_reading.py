@@ -39,6 +39,15 @@ TEXTS = {
 }
 
 
+def lacking(absent: list[Any]) -> bytes:
+    """A release of a university that does not serve these columns."""
+    head, line, _ = TEXTS["release"][0].decode().split("\n")
+    return f"{head}\n{canonical_json({**json.loads(line), 'absent': absent}, place='').decode()}\n".encode()
+
+
+TEXTS["release"].append(lacking(["a", "a_2", "b9"]))
+
+
 def no_questions(asked: Any) -> tuple[tuple[Any, ...], ...]:
     return tuple(("digest", each.rho) for each in asked)
 
@@ -61,6 +70,15 @@ def test_what_real_parties_write_is_read_fast_and_alike(kind: str) -> None:
         found = fast_way(kind, text)
         assert found is not None
         assert found == long_way(kind, text)
+
+
+@pytest.mark.parametrize(
+    "absent", [[], ["b", "a"], ["a", "a"], ["A"], ["a b"], [""], [1], [None], ["a" * 64], ["学"], ['a","b'], None, "a"]
+)
+def test_columns_that_a_release_lacks_are_sorted_names_or_nothing_is_read(absent: Any) -> None:
+    text = lacking(absent)
+    assert fast_way("release", text) is None
+    assert long_way("release", text) is None
 
 
 def test_every_fact_has_the_fields_of_its_kind() -> None:

@@ -185,3 +185,8 @@ def test_details_without_their_request_were_never_asked(tmp_path: Path, undistur
     (tmp_path / REQUEST).unlink()  # as a crash between the two files leaves it
     assert run(country, tmp_path).leaves == undisturbed[0].leaves
     assert len(country.logged) == 1
+
+
+def test_a_cost_that_leaves_no_noise_still_has_figures(tmp_path: Path) -> None:
+    edition = run(Country(), tmp_path, rho=90_000 * 10**9)
+    assert all(leaf.national.value is not None for leaf in edition.leaves if leaf.denominator is None)

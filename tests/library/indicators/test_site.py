@@ -111,6 +111,21 @@ def test_marks_a_gap_and_the_years_are_shown(site: Path) -> None:
     assert (site / "bundle.collegium").read_bytes() == b"proof"
 
 
+def test_who_is_not_in_a_figure_stands_there_with_the_reason_in_words(site: Path) -> None:
+    assert "c: not connected" in Page(site / "en" / "S01.html").words
+    assert "c：未连接" in Page(site / "zh" / "S01.html").words
+
+
+def test_a_single_year_has_no_trend_and_no_province_no_map(tmp_path: Path) -> None:
+    made = edition()
+    alone = made.leaves[0].model_copy(update={"provinces": dict.fromkeys(made.provinces, Estimate(mark="—"))})
+    write_site([made.model_copy(update={"leaves": (alone, *made.leaves[1:])})], tmp_path)
+    page = (tmp_path / "en" / "S01.html").read_text(encoding="utf-8")
+    assert words("en")["trend"] not in page
+    assert words("en")["no_province"] in page
+    assert 'class="tile' not in page
+
+
 def test_a_change_is_significant_where_it_exceeds_the_noise_of_both_years() -> None:
     one, other = changes([(2024, about(900, 40)), (2025, about(890, 40)), (2026, about(1000, 40)), (2027, Estimate(mark="—"))])
     assert (one.before, one.after, one.significant) == (2024, 2025, False)

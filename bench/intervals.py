@@ -1,7 +1,7 @@
 """Do 95 % intervals hold the truth 95 % of the time? A simulation at the tally level, for every kind of measure.
 
-    python bench/coverage.py                     # 5,000 repetitions, twenty minutes at most; prints a Markdown table
-    python bench/coverage.py --repetitions 500
+    python bench/intervals.py                     # 5,000 repetitions, twenty minutes at most; prints a Markdown table
+    python bench/intervals.py --repetitions 500
 
 A repetition draws fresh discrete Gaussian noise at every node for the same exact tallies, adds, makes the intervals as `combine`
 does, and asks whether the bounded truth is inside. 5,000 repetitions know a coverage of 95 % to ± 0.6 % (two standard errors). The
