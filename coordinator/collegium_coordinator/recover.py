@@ -61,6 +61,17 @@ class Recovered:
     lost: list[Lost]
 
 
+def _must_be_database(path: Path) -> None:
+    """Before anything is copied. Raises Invalid."""
+    try:
+        with path.open("rb") as file:
+            if file.read(16) == b"SQLite format 3\x00":
+                return
+    except OSError as error:
+        raise Invalid(f"cannot be read: {error.strerror}", place=str(path), remedy="Name a backup of the database.") from None
+    raise Invalid("this is no database", place=str(path), remedy="Name a file that `collegium-coordinator backup` has written.")
+
+
 def recover(home: Home, file: Path | None, *, clock: Callable[[], float]) -> Recovered:
     """See the steps above. The caller holds the home's lock (1).
 
@@ -77,6 +88,8 @@ def recover(home: Home, file: Path | None, *, clock: Callable[[], float]) -> Rec
     # (2)
     standing = Path(config.mirror.own) if config.mirror.own else None
     source = file or (standing if standing is not None and standing.exists() else None)
+    if source is not None:
+        _must_be_database(source)
     if source is not None and (home.database.exists() or not fresh.exists()):
         for suffix in SUFFIXES:
             Path(f"{fresh}{suffix}").unlink(missing_ok=True)

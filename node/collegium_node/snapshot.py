@@ -3,8 +3,8 @@
 On disk, below the node's home::
 
     snapshots/<id>/                 16 hex characters, random; a digest of the content exists nowhere
-        meta.json                   id, name, time, schema, for each dataset its rows and persons, and the columns to which nothing is
-                                    mapped; stays on this machine
+        meta.json                   id, name, time, schema, for each dataset its rows and persons, and the columns to which
+                                    nothing is mapped; stays on this machine
         <dataset>.arrow             one uncompressed Arrow batch, memory-mapped when read; rows lie person by person
             one column a schema column, in the schema's order:
                 category, boolean   UInt16 index of the code, `number of codes` for unknown; never null

@@ -283,6 +283,8 @@ MINISTRY_CASES = {
     "a stranger revoked": Case(("revoke", "nobody"), Exit.INVALID, ("nobody",)),
     "an older schema": Case(("schema", "SCHEMA"), Exit.INVALID, ("version",)),
     "an address that is none": Case(("dial", NODE, "somewhere"), Exit.INVALID, ("HOST:PORT",)),
+    "no such catalogue": Case(("catalogue", "nowhere.toml"), Exit.INVALID, ("nowhere.toml",)),
+    "recovered from something else": Case(("recover", "coordinator.toml"), Exit.INVALID, ("coordinator.toml",)),
     "a backup over a file": Case(("backup", "coordinator.toml"), Exit.INVALID, ("coordinator.toml",)),
     "founded twice": Case(
         ("init", "--federation", "small", "--schema", "SCHEMA", "--host", "h"), Exit.INVALID, ("something already",)

@@ -24,6 +24,8 @@ from collegium.errors import Exit
 if TYPE_CHECKING:
     from launch import Federation
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
 COUNT = "SELECT COUNT(*) AS n FROM graduate"
 SAVED = """
 title = "Graduates of one field"

@@ -11,6 +11,7 @@ on the node's own terminal.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -249,6 +250,7 @@ def _every_command(told: Story) -> None:
         ("dummy", "graduate", "--rows", "5", "--out", str(federation.root / "researchers" / "dummy")),
         ("questions", "--json"),
         ("series", "nowhere.toml", "--over", "year=2024:2025"),
+        ("indicators", "plan", "--period", "2026"),
         ("trust", "--out", str(federation.root / "researchers" / "trust")),
     )
     for program in told.typed:
@@ -269,6 +271,8 @@ def _every_command(told: Story) -> None:
         ("serve",),
         ("log", "export", str(federation.root / "exported")),
         ("witness", "list"),
+        ("recover",),
+        ("catalogue", str(federation.root / "nowhere.toml")),
         ("dial", "univ-c", "127.0.0.1:9"),
         ("invite", "node", "univ-c", "--fact", "province=11"),
         ("invite", "researcher", "zhao-lei"),
@@ -422,7 +426,8 @@ def test_neighbours_are_told_apart_by_nothing_but_noise(story: Story) -> None:
     """Status, text and size of every reply, and everything in it that is not noise, a name, a time or a random id (P5, P16)."""
     for label, (here, there) in story.direct.items():
         assert (here.code, here.details) == (there.code, there.details), label
-        assert len(here.reply) == len(there.reply), label
+        if here.code != "OK" or label == "status":
+            assert len(here.reply) == len(there.reply), label
         if here.code == "OK":
             show = _status if label == "status" else _public
             assert show(here.reply) == show(there.reply), label
@@ -435,18 +440,24 @@ def _status(reply: bytes) -> tuple[Any, ...]:
 
 
 def _public(reply: bytes) -> list[Any]:
-    """A reply without signatures, payload, names of the two, times, random ids; with the sizes of all of them."""
+    """A reply without signatures, payload, names of the two, times, random ids; with the sizes of all of them.
+
+    Where entries stand in the logs is left out, and the receipts, whose size follows from it: a log is public, and how often the
+    coordinator asked its node again is a matter of moments.
+    """
     seen: list[Any] = []
     for answer in AnswerReply.FromString(reply).answers:
-        sizes = (len(answer.decision), len(answer.release), len(answer.payload), len(answer.withdrawals))
+        notes = [re.sub(rb'"(index|decision)":[0-9]+', b'"place":0', note) for note in (answer.decision, answer.release)]
+        sizes = (*map(len, notes), len(answer.payload), len(answer.withdrawals))
         seen.append((answer.verdict, answer.reason, sizes))
         for note, statement in ((answer.decision, Decision), (answer.release, Release)):
             if not note:
                 continue
             body = statement.read(note).to_body()
-            body["log"]["origin"] = body["time"] = body["snapshot"] = None
+            body["log"] = body["time"] = body["snapshot"] = None
+            body.pop("decision", None)  # of a release: the index of its charge
             body.get("payload", {}).pop("sha256", None)
-            body.get("original", {}).pop("sha256", None)
+            body.pop("original", None)
             seen.append(body)
     return seen
 

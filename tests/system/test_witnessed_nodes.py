@@ -86,6 +86,7 @@ def test_a_steward_may_sign_while_the_serving_process_is_confirmed_and_not_witho
     federation.wait_connected(RESEARCHER, len(NAMES))
 
 
+@pytest.mark.long
 def test_kill_9_at_random_moments_loses_nothing(federation: Federation) -> None:
     chance = random.Random(1)
     for round_ in range(4):
