@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # small.py, shared by the tests 
 from launch import Federation, free_port
 from small import RESEARCHER, ask, campus, open_small, people, typed
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # what is quick of it: tests/attacks/test_live_together.py
+
 NAMES = ("north", "south", "east", "west")
 COUNT = "SELECT field, COUNT(*) AS n FROM graduate WHERE salary >= {} GROUP BY field"
 

@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # small.py, shared by the tests 
 from launch import BIN, Federation, environment, free_port
 from small import RESEARCHER, ask, campus, charged, open_small, people, typed
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # what is quick of it: tests/attacks/test_live_together.py
+
 NAMES = ("north", "south", "east", "west")
 VICTIM = "north"
 COUNT = "SELECT COUNT(*) AS n FROM graduate WHERE salary >= {}"
