@@ -24,7 +24,7 @@ from collegium.errors import Failed, Refused
 from collegium.layout import compile_layout
 from collegium.question import Bounds, Component, GroupKey, Question
 from collegium_node import choice
-from collegium_node.engine import ExactTally, across, bounding, embedded, kernel, tally, warm, warm_up
+from collegium_node.engine import ExactTally, across, bounding, embedded, kernel, slots, tally, warm, warm_up
 
 EVERY_KIND = (
     Component(kind="people", rho=1),
@@ -136,12 +136,12 @@ def test_a_hostile_person_costs_n_log_n() -> None:
     """A million rows of one person in a hundred thousand cells: a second, or the time-out if quadratic."""
     n = 1_000_000
     rng = np.random.default_rng(1)
-    table = np.zeros((3, kernel.COLUMNS), dtype=np.int64)
-    table[:, kernel.KIND] = kernel.PEOPLE, kernel.TOTAL, kernel.SUM
-    table[:, kernel.FILTER] = -1
-    table[:, kernel.WIDTH] = 1
-    table[:, kernel.START] = 0, 100_000, 200_000
-    table[:, kernel.LOW], table[:, kernel.HIGH], table[:, kernel.OPERAND] = -5, 5, (-1, 0, 0)
+    table = np.zeros((3, slots.COLUMNS), dtype=np.int64)
+    table[:, slots.KIND] = slots.PEOPLE, slots.TOTAL, slots.SUM
+    table[:, slots.FILTER] = -1
+    table[:, slots.WIDTH] = 1
+    table[:, slots.START] = 0, 100_000, 200_000
+    table[:, slots.LOW], table[:, slots.HIGH], table[:, slots.OPERAND] = -5, 5, (-1, 0, 0)
     out = np.zeros(300_000, dtype=np.int64)
     for cells, all_cells in product((rng.integers(0, 100_000, n), np.zeros(n), np.arange(n)[::-1] // 10), (0, 1)):
         digests = rng.integers(0, 2**62, n)
@@ -185,7 +185,7 @@ def test_one_compilation_serves_all() -> None:
 
 def test_golden_figures_are_those_of_the_interpreted_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "mix31_compiled", choice.mix31)
-    sources = {name: getattr(bounding, f"_{name}") for name in ("sort", "clip", "keep_rows", "in_row_order")}
+    sources = {name: getattr(bounding, f"_{name}") for name in ("sort", "clip", "counts", "keep_rows", "in_row_order")}
     sources |= {name: getattr(choice, f"_{name}") for name in ("cell_order", "row_order")}
     sources |= {"cell_threshold": kernel._cell_threshold, "count_across": across._count_across, "count_chunk": kernel._count_chunk}
     for module, (name, source) in product((kernel, across, bounding), sources.items()):

@@ -20,14 +20,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium_node.choice import NULL, Int64s, cell_order
+from collegium_node.choice import Int64s, cell_order
 from collegium_node.compiled import compiled
 from collegium_node.engine.across import count_across
-from collegium_node.engine.bounding import clip, keep_rows, sort
-from collegium_node.engine.table import (
+from collegium_node.engine.bounding import clip, counts, keep_rows, sort
+from collegium_node.engine.slots import (
     BINS,
     CENTRE,
-    COLUMNS,
     COUNT,
     FILTER,
     HIGH,
@@ -40,30 +39,10 @@ from collegium_node.engine.table import (
     SQUARES,
     START,
     SUM,
-    TOTAL,
     WIDTH,
 )
 
-__all__ = [
-    "BINS",
-    "CENTRE",
-    "COLUMNS",
-    "COUNT",
-    "FILTER",
-    "HIGH",
-    "KIND",
-    "LOW",
-    "OFFSET",
-    "OPERAND",
-    "PEOPLE",
-    "ROWS",
-    "SQUARES",
-    "START",
-    "SUM",
-    "TOTAL",
-    "WIDTH",
-    "count_chunk",
-]
+__all__ = ["count_chunk"]
 
 ROW_BITS = 32
 ROW_MASK = 2**32 - 1
@@ -158,12 +137,9 @@ def _count_chunk(
                 m = 0
                 for i in range(first_of[g], first_of[g + 1]):
                     row = start + (order[i] & ROW_MASK)
-                    if which >= 0 and not filters[which, row]:
-                        continue
-                    if operand >= 0 and operands[operand, row] == NULL:
-                        continue
-                    picked[m] = row
-                    m += 1
+                    if counts(row, which, operand, filters, operands):
+                        picked[m] = row
+                        m += 1
                 if m == 0:
                     continue
                 # (4) at most max_rows of them; (5) clamped; (6) added

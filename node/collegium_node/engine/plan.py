@@ -10,7 +10,7 @@ from collegium.layout import Axis, Layout, Part
 from collegium.question import Predicate
 from collegium.schema import Dataset, Schema
 from collegium_node.choice import NULL, Int64s
-from collegium_node.engine import kernel
+from collegium_node.engine import slots
 from collegium_node.engine.columns import Rows
 from collegium_node.engine.predicate import Booleans, fails, holds
 
@@ -18,14 +18,14 @@ __all__ = ["Plan", "compile_plan"]
 
 Operand = str | Axis | tuple[str, str]  # a number's column, the bins of one, or two columns whose centred values are multiplied
 KINDS = {
-    "people": kernel.PEOPLE,
-    "rows": kernel.ROWS,
-    "sum": kernel.SUM,
-    "count": kernel.COUNT,
-    "total": kernel.TOTAL,
-    "squares": kernel.SQUARES,
-    "product": kernel.TOTAL,  # of the products, which are operands by then
-    "bins": kernel.BINS,
+    "people": slots.PEOPLE,
+    "rows": slots.ROWS,
+    "sum": slots.SUM,
+    "count": slots.COUNT,
+    "total": slots.TOTAL,
+    "squares": slots.SQUARES,
+    "product": slots.TOTAL,  # of the products, which are operands by then
+    "bins": slots.BINS,
 }
 
 
@@ -77,21 +77,21 @@ def compile_plan(layout: Layout, schema: Schema) -> Plan:
     dataset = schema.datasets[layout.question.dataset]
     filters: dict[Predicate, int] = {}
     operands: dict[Operand | Predicate, int] = {}
-    table = np.zeros((len(layout.parts), kernel.COLUMNS), dtype=np.int64)
+    table = np.zeros((len(layout.parts), slots.COLUMNS), dtype=np.int64)
     for line, part in zip(table, layout.parts, strict=True):
         component = part.component
         operand: Operand | Predicate | None = part.bins or component.condition or component.column
         if component.other is not None:
             assert component.column is not None
             operand = component.column, component.other
-        line[kernel.KIND] = KINDS[component.kind]
-        line[kernel.FILTER] = -1 if component.filter is None else filters.setdefault(component.filter, len(filters))
-        line[kernel.OPERAND] = -1 if operand is None else operands.setdefault(operand, len(operands))
-        line[kernel.START] = part.start
-        line[kernel.LOW], line[kernel.HIGH] = _limits(part, dataset)
-        line[kernel.CENTRE] = part.centre
-        line[kernel.OFFSET] = part.offset
-        line[kernel.WIDTH] = 1 if part.bins is None else part.bins.size
+        line[slots.KIND] = KINDS[component.kind]
+        line[slots.FILTER] = -1 if component.filter is None else filters.setdefault(component.filter, len(filters))
+        line[slots.OPERAND] = -1 if operand is None else operands.setdefault(operand, len(operands))
+        line[slots.START] = part.start
+        line[slots.LOW], line[slots.HIGH] = _limits(part, dataset)
+        line[slots.CENTRE] = part.centre
+        line[slots.OFFSET] = part.offset
+        line[slots.WIDTH] = 1 if part.bins is None else part.bins.size
     return Plan(layout, tuple(filters), tuple(operands), table)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from collegium.errors import Failed
 from collegium_node.choice import NULL, Int64s, derive_key, fold_row_digests
-from collegium_node.engine import kernel
+from collegium_node.engine import kernel, slots
 
 __all__ = ["GOLDEN", "sample", "warm_up"]
 
@@ -78,16 +78,16 @@ def _sample(across: int) -> Int64s:
     owner = np.repeat(persons, ROWS_OF_PERSONS)
     secret = bytes(range(32))
     digests = fold_row_digests(owner, [values, rows], secret)
-    table = np.zeros((7, kernel.COLUMNS), dtype=np.int64)
-    table[:, kernel.KIND] = range(7)
-    table[:, kernel.FILTER] = (-1, 0, -1, 0, -1, 0, -1)
-    table[:, kernel.OPERAND] = (-1, -1, 0, 0, 0, 0, 1)
-    table[:, kernel.START] = np.arange(7) * CELLS
-    table[:, kernel.LOW] = (0, 0, 0, 0, -60, -60, 0)
-    table[:, kernel.HIGH] = (0, 0, 100, 0, 60, 60, 0)
-    table[:, kernel.CENTRE] = 30
-    table[:, kernel.OFFSET] = 1800
-    table[:, kernel.WIDTH] = (1, 1, 1, 1, 1, 1, 2)
+    table = np.zeros((7, slots.COLUMNS), dtype=np.int64)
+    table[:, slots.KIND] = range(7)
+    table[:, slots.FILTER] = (-1, 0, -1, 0, -1, 0, -1)
+    table[:, slots.OPERAND] = (-1, -1, 0, 0, 0, 0, 1)
+    table[:, slots.START] = np.arange(7) * CELLS
+    table[:, slots.LOW] = (0, 0, 0, 0, -60, -60, 0)
+    table[:, slots.HIGH] = (0, 0, 100, 0, 60, 60, 0)
+    table[:, slots.CENTRE] = 30
+    table[:, slots.OFFSET] = 1800
+    table[:, slots.WIDTH] = (1, 1, 1, 1, 1, 1, 2)
     result = np.zeros(LENGTH, dtype=np.int64)
     for array in (offsets, persons, digests):
         array.flags.writeable = False
