@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium_node.choice import Int64s
+from collegium_node.choice import NULL, Int64s
 from collegium_node.compiled import compiled
-from collegium_node.engine.bounding import clip, counts, in_row_order, keep_rows
+from collegium_node.engine.bounding import clip, in_row_order, keep_rows
 from collegium_node.engine.slots import (
     BINS,
     CENTRE,
@@ -57,9 +57,13 @@ def _count_across(
         # (3) the component's rows
         m = 0
         for i in range(n):
-            if counts(mine[i], which, operand, filters, operands):
-                picked[m] = mine[i]
-                m += 1
+            row = mine[i]
+            if which >= 0 and not filters[which, row]:
+                continue
+            if operand >= 0 and operands[operand, row] == NULL:
+                continue
+            picked[m] = row
+            m += 1
         # (4) bounded; (5) clamped; (6) added
         if kind == SUM:
             in_row_order(picked, m, row_digest, rows_key, keys, ordered, spare)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from collegium_node.choice import NULL, Int64s, row_order
+from collegium_node.choice import Int64s, row_order
 from collegium_node.compiled import compiled
 
-__all__ = ["clip", "counts", "in_row_order", "keep_rows", "sort"]
+__all__ = ["clip", "in_row_order", "keep_rows", "sort"]
 
 SMALL = 24
 
@@ -62,16 +59,8 @@ def _clip(value: int, low: int, high: int) -> int:
     return value
 
 
-def _counts(row: int, which: int, operand: int, filters: NDArray[np.bool_], operands: Int64s) -> bool:
-    """Whether a component sees the row: it passes the filter, and the operand is not null. -1 is no filter, and no operand."""
-    if which >= 0 and not filters[which, row]:
-        return False
-    return operand < 0 or operands[operand, row] != NULL
-
-
 sort = compiled(_sort)
 clip = compiled(_clip)
-counts = compiled(_counts)
 
 
 def _keep_rows(picked: Int64s, n: int, most: int, row_digest: Int64s, key: Int64s, keys: Int64s, ordered: Int64s) -> int:
