@@ -199,14 +199,18 @@ class Bounds(_Closed):
 
 
 class Question(_Closed):
-    """One question. `group` keeps its order: it is the order of the cells."""
+    """One question. `group` keeps its order: it is the order of the cells.
+
+    `mode` national: no node releases its tally, only the sum over many nodes is uncovered (docs/national-sums.md). The rho of a
+    component is then what a person loses by the sum.
+    """
 
     dataset: ColumnName
     filter: Predicate | None = None
     group: Annotated[tuple[GroupKey, ...], Field(max_length=8)] = ()
     components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=MAX_COMPONENTS)]
     bounds: Bounds
-    mode: Literal["per_node"] = "per_node"
+    mode: Literal["per_node", "national"] = "per_node"
     schema_id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}$")] = Field(alias="schema")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

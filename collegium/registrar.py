@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from cryptography import x509
 
@@ -18,8 +17,10 @@ from collegium.registration import (
     CatalogueEntry,
     Federation,
     Invitation,
+    Partition,
     Party,
     Revocation,
+    Role,
     SchemaEntry,
     WitnessedLog,
     Witnesses,
@@ -58,12 +59,12 @@ class Registered:
     """A party as registered by entry `index`. `ended` is the index of the entry that revoked it or replaced its keys."""
 
     name: str
-    role: Literal["node", "researcher"]
+    role: Role
     facts: dict[str, str]
     enrolment: int  # persons, a public figure; 0 when unknown
     statements: Verifier
-    log: Verifier | None  # nodes only
-    cosigner: CosignerVerifier | None  # nodes only
+    log: Verifier | None  # nodes and trustees only
+    cosigner: CosignerVerifier | None  # nodes and trustees only
     index: int
     ended: int | None = None
     revoked: bool = False
@@ -85,6 +86,7 @@ class State:
     keys: dict[bytes, str] = field(default_factory=dict)  # every public key ever named, and the name it had
     seen: set[str] = field(default_factory=set)  # statement ids
     witnesses: dict[str, tuple[tuple[int, WitnessedLog], ...]] = field(default_factory=dict)  # by origin: (entry, assignment)
+    partitions: tuple[tuple[int, Partition], ...] = ()  # (entry, partition), oldest first
 
     @property
     def size(self) -> int:
@@ -109,6 +111,7 @@ class State:
             dict(self.keys),
             set(self.seen),
             dict(self.witnesses),
+            self.partitions,
         )
 
     def add(self, entry: bytes) -> None:
@@ -129,11 +132,12 @@ class State:
         8. Its keys have their proper names and no entry has named them before. (A replacement may keep its log's and cosigner's.)
         9. A revocation names a registered party or an open invitation, and ends the party and every open invitation to the name.
 
-        10. Witnesses are assigned to logs of the federation: of its registry, its coordinator, its nodes that are not revoked. Each
-           log has 3 to 5 witnesses and a quorum any two of which share an honest one, or none and 0; every witness is a node that
-           is not revoked, and not the one whose log it is.
+        10. Witnesses are assigned to logs of the federation: of its registry, its coordinator, its nodes and trustees that are not
+           revoked. Each log has 3 to 5 witnesses and a quorum any two of which share an honest one, or none and 0; every witness is
+           a node or trustee that is not revoked, and not the one whose log it is.
         11. A catalogue of indicators is TOML that says the entry's name, version and schema; the schema is there, and the version
            higher than all before of that name.
+        12. A partition is of a fact of the newest schema, and of codes of it.
 
         Raises NotVerified where the chain is broken, Invalid where the entry cannot be read.
         """
@@ -160,6 +164,9 @@ class State:
             elif isinstance(body, Revocation):
                 self._signed_by_registry(entry)  # (3)
                 self._revoke(body)  # (9)
+            elif isinstance(body, Partition):
+                self._signed_by_registry(entry)  # (3)
+                self._part(body)  # (12)
             else:
                 self._signed_by_registry(entry)  # (3)
                 self._assign(body)  # (10)
@@ -235,7 +242,7 @@ class State:
             raise NotVerified(f"there is no {body.role} {body.name!r} whose keys could be replaced")
         if not body.replaces and current is not None:
             raise NotVerified(f"the name {body.name!r} is taken")
-        if body.role == "researcher" and (body.facts or body.enrolment):
+        if body.role != "node" and (body.facts or body.enrolment):
             raise NotVerified("only nodes have facts and an enrolment")
         for fact, code in body.facts.items():
             known = self.schema.facts.get(fact) if self.schema is not None else None
@@ -257,8 +264,8 @@ class State:
             raise NotVerified("the invitation had expired", remedy="Ask for a new token.")
         if (body.name, body.role) != (invited.body.name, invited.body.role):
             raise NotVerified("it has another name or role than the invitation")
-        if {body.log is not None, body.cosigner is not None} != {body.role == "node"}:
-            raise NotVerified("a node has a log and a cosigner key, and a researcher has neither")
+        if {body.log is not None, body.cosigner is not None} != {body.role != "researcher"}:
+            raise NotVerified("a node or trustee has a log and a cosigner key, and a researcher has neither")
         current = self._current(body.name)
         if current is not None and not invited.body.replaces:
             raise NotVerified(f"the name {body.name!r} is taken")
@@ -299,20 +306,29 @@ class State:
     def _assign(self, body: Witnesses) -> None:
         founding = self._founded()
         federation = founding.body.federation
-        nodes = {name for name in self.parties if (found := self._current(name)) is not None and found.role == "node"}
+        nodes = {name for name in self.parties if (found := self._current(name)) is not None and found.role != "researcher"}
         owners = {log_name(federation, name): name for name in nodes}
         origins = {founding.registry_log.name, founding.coordinator_log.name, *owners}
         for log in body.logs:
             if log.origin not in origins:
                 raise NotVerified(
-                    f"there is no log {log.origin!r}", remedy="Name the registry's, the coordinator's or a node's log."
+                    f"there is no log {log.origin!r}", remedy="Name the registry's, the coordinator's, a node's or a trustee's log."
                 )
             strangers = sorted(set(log.witnesses) - nodes)
             if strangers:
-                raise NotVerified(f"{strangers[0]!r} is no node that could witness {log.origin}")
+                raise NotVerified(f"{strangers[0]!r} is no node or trustee that could witness {log.origin}")
             if owners.get(log.origin) in log.witnesses:
                 raise NotVerified(f"{owners[log.origin]!r} cannot witness its own log")
             self.witnesses[log.origin] = (*self.witnesses.get(log.origin, ()), (self.size, log))
+
+    def _part(self, body: Partition) -> None:
+        known = self.schema.facts.get(body.fact) if self.schema is not None else None
+        codes = set(self.schema.codes[known.codes]) if self.schema is not None and known is not None else set()
+        strange = [code for group in body.groups for code in group if code not in codes]
+        if not codes or strange:
+            what = f"code {strange[0]!r} of a fact" if codes else "fact"
+            raise NotVerified(f"the newest schema has no {what} {body.fact!r}")
+        self.partitions = (*self.partitions, (self.size, body))
 
     def _founded(self) -> Founding:
         if self.founding is None:

@@ -6,7 +6,8 @@
     Invitation     a name, a role and a one-time key
     Party          the newcomer's own keys, signed by the one-time key and by its own
     Revocation     a party's end
-    Witnesses      which nodes cosign a log's checkpoints, and how many of them must
+    Witnesses      which nodes and trustees cosign a log's checkpoints, and how many of them must
+    Partition      the groups of universities of which national sums are told apart
 
 All but Party are signed by the registry key. What makes an order of such entries valid is `collegium.registry`.
 """
@@ -27,6 +28,7 @@ __all__ = [
     "CatalogueEntry",
     "Federation",
     "Invitation",
+    "Partition",
     "Party",
     "Registration",
     "Revocation",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 Vkey = Annotated[str, StringConstraints(min_length=10, max_length=400)]
-Role = Literal["node", "researcher"]
+Role = Literal["node", "researcher", "trustee"]
 
 MIN_WITNESSES, MAX_WITNESSES = 3, 5
 
@@ -117,7 +119,7 @@ class Invitation(Registration):
 
 
 class Party(Registration):
-    """The newcomer's answer to its invitation, named by statement id. Nodes, and only they, have a log and a cosigner key."""
+    """The newcomer's answer to its invitation, named by statement id. Nodes and trustees have a log and a cosigner key."""
 
     what: Literal["party"] = "party"
     invitation: Hex64
@@ -175,7 +177,31 @@ class Witnesses(Registration):
         return self
 
 
-_Entry = Federation | SchemaEntry | CatalogueEntry | Invitation | Party | Revocation | Witnesses
+class Partition(Registration):
+    """Which codes of a public fact of nodes belong together when national sums are told apart by it, small ones with neighbours.
+
+    There is one at a time: sums over two partitions could be subtracted. The newest counts.
+    """
+
+    what: Literal["partition"] = "partition"
+    fact: FieldName
+    groups: Annotated[
+        tuple[Annotated[tuple[Line, ...], Field(strict=False, min_length=1, max_length=500)], ...],
+        Field(strict=False, min_length=1, max_length=500),
+    ]
+    time: Seconds
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        codes = [code for group in self.groups for code in group]
+        if len(codes) != len(set(codes)):
+            raise ValueError("a code lies in one group")
+        if any(list(group) != sorted(group) for group in self.groups) or list(self.groups) != sorted(self.groups):
+            raise ValueError("groups and the codes in them are sorted")
+        return self
+
+
+_Entry = Federation | SchemaEntry | CatalogueEntry | Invitation | Party | Revocation | Witnesses | Partition
 
 _MODELS: dict[str, type[_Entry]] = {
     "federation": Federation,
@@ -185,6 +211,7 @@ _MODELS: dict[str, type[_Entry]] = {
     "party": Party,
     "revocation": Revocation,
     "witnesses": Witnesses,
+    "partition": Partition,
 }
 
 

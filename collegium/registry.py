@@ -24,7 +24,7 @@ from collegium.log.cosign import CosignerVerifier
 from collegium.log.merkle import leaf_hash
 from collegium.log.note import Verifier, encode_base64
 from collegium.registrar import Founding, Invited, Registered, State
-from collegium.registration import CatalogueEntry, Federation
+from collegium.registration import CatalogueEntry, Federation, Partition, Role
 from collegium.schema import Schema
 from collegium.statements import Request
 
@@ -177,15 +177,18 @@ class Registry:
             raise Refused(f"{name!r} was not registered", by="identity", reason="identity", remedy="Fetch the registry again.")
         return known[-1]
 
-    def nodes_at(self, size: int, names: Iterable[str] | None = None) -> list[Registered]:
-        """Nodes (of these names, or all) registered and not revoked when the registry had `size` entries, sorted by name."""
+    def nodes_at(self, size: int, names: Iterable[str] | None = None, *, roles: Sequence[Role] = ("node",)) -> list[Registered]:
+        """Nodes (of these names, or all) registered and not revoked when the registry had `size` entries, sorted by name.
+
+        `roles`: parties of other roles instead.
+        """
         histories = self._state.parties
         found = [
             [each for each in histories.get(name, ()) if each.index < size]
             for name in sorted(histories if names is None else set(names))
         ]
         newest = [history[-1] for history in found if history]
-        return [each for each in newest if each.role == "node" and (each.ended is None or each.ended >= size)]
+        return [each for each in newest if each.role in roles and (each.ended is None or each.ended >= size)]
 
     def audience(self, request: Request) -> tuple[str, ...]:
         """The nodes that a request asks, sorted by name."""
@@ -211,8 +214,18 @@ class Registry:
         """Researchers that are not revoked, sorted by name."""
         return [party for party in self.parties() if party.role == "researcher" and not party.revoked]
 
+    def trustees(self, *, at: int | None = None) -> list[Registered]:
+        """Trustees that are not revoked, sorted by name, now or when the registry had `at` entries."""
+        return self.nodes_at(self.size if at is None else at, roles=("trustee",))
+
+    def partition(self, *, at: int | None = None) -> Partition | None:
+        """The groups of which national sums are told apart, now or when the registry had `at` entries."""
+        size = self.size if at is None else at
+        known = [body for index, body in self._state.partitions if index < size]
+        return known[-1] if known else None
+
     def witnesses_of(self, origin: str, *, at: int | None = None) -> tuple[dict[str, CosignerVerifier], int]:
-        """Cosigner keys by node name of a log's witnesses, and the quorum, now or when the registry had `at` entries.
+        """Cosigner keys by name of a log's witnesses, and the quorum, now or when the registry had `at` entries.
 
         A log without an assignment has none: ({}, 0). A witness revoked since is left out, and the quorum stays what it was.
         """
@@ -220,7 +233,7 @@ class Registry:
         assigned = [log for index, log in self._state.witnesses.get(origin, ()) if index < size]
         if not assigned:
             return {}, 0
-        live = {node.name: node.cosigner for node in self.nodes_at(size, names=assigned[-1].witnesses)}
+        live = {node.name: node.cosigner for node in self.nodes_at(size, names=assigned[-1].witnesses, roles=("node", "trustee"))}
         return {name: key for name, key in sorted(live.items()) if key is not None}, assigned[-1].quorum
 
     def invitation(self, statement: str) -> Invited:

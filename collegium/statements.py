@@ -189,6 +189,8 @@ class Decision(Body):
     charge   `rho` was taken from the budget, before any noise was drawn
     reuse    nothing was taken: `original` is the release that goes out again
     refuse   `reason` is a key of the public table; hold: a person decides; allow: the steward allowed a held request
+
+    `plan` is the id of a national sum's plan, which a charge pays for or a refusal turns down: the charge is for that plan alone.
     """
 
     kind = "decision"
@@ -207,6 +209,7 @@ class Decision(Body):
     dataset: FieldName | None = None
     rho: NanoRho | None = None
     original: Original | None = None
+    plan: Hex64 | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -219,6 +222,8 @@ class Decision(Body):
             raise ValueError("a reuse, and nothing else, names an original release")
         if self.verdict != "charge" and self.rho:
             raise ValueError("only a charge takes rho")
+        if self.plan is not None and self.verdict not in ("charge", "refuse"):
+            raise ValueError("only a charge or a refusal is about the plan of a national sum")
         return self
 
 
@@ -326,7 +331,9 @@ class Coverage(Closed):
 class Indicator(Body):
     """The national figure of question `number`. `accounts` names the blob that says which nodes are in it (`Accounts`).
 
-    A later revision replaces an earlier one.
+    A later revision replaces an earlier one. Of a question with release mode national, `results` are the ids of the RESULT
+    statements that it adds, one for each group of universities in the order of the partition; the releases of its accounts are
+    submissions.
     """
 
     kind = "indicator"
@@ -341,6 +348,7 @@ class Indicator(Body):
     accounts: Blob
     coverage: Coverage
     table: Blob
+    results: Annotated[tuple[Hex64, ...], Field(strict=False, min_length=1, max_length=500)] | None = None
 
 
 class Withdrawal(Body):

@@ -43,8 +43,8 @@ LIFETIME = 90 * 86_400.0  # seconds
 _CA_LIFETIME = 20 * 365 * 86_400.0
 _BACKDATE = 3_600.0  # seconds; a party whose clock is a little behind must be able to use its new certificate at once
 _MAX_CSR = 16_384  # bytes
-_ROLES = ("coordinator", "node", "researcher")
-_URI = re.compile(r"collegium:([a-z][a-z0-9-]{0,62})/(coordinator|node|researcher)/([a-z][a-z0-9-]{0,62})")
+_ROLES = ("coordinator", "node", "researcher", "trustee")
+_URI = re.compile(r"collegium:([a-z][a-z0-9-]{0,62})/(coordinator|node|researcher|trustee)/([a-z][a-z0-9-]{0,62})")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63}){0,10}")
 
 

@@ -1,4 +1,4 @@
-"""The six steps of a national sum as signed statements: PLAN, SUBMIT, PREPARE, CLOSE, UNMASK, RESULT.
+"""The steps of a national sum as signed statements: PLAN, SUBMIT, PREPARE, CLOSE, UNMASK, CHECK, RESULT; and KEY before all.
 
 Each is an entry of its signer's log. Vectors (8 bytes a cell, little endian), sealed seeds and lists lie beside it, by SHA-256.
 The plan's digest is the id of its statement, and everything else in a round names it.
@@ -20,7 +20,20 @@ from collegium.national.mask import TRUSTEES
 from collegium.national.seal import PUBLIC_KEY
 from collegium.statements import NanoRho, Scale
 
-__all__ = ["Close", "Plan", "PlanPart", "PlanTrustee", "Prepare", "Result", "Submit", "Unmask", "lot", "plan_digest"]
+__all__ = [
+    "Check",
+    "Close",
+    "Plan",
+    "PlanPart",
+    "PlanTrustee",
+    "Prepare",
+    "Result",
+    "Submit",
+    "TrusteeKey",
+    "Unmask",
+    "lot",
+    "plan_digest",
+]
 
 Millionths = Annotated[int, Field(ge=0, lt=10**6)]
 Nodes = Annotated[int, Field(ge=1, le=MAX_NODES)]
@@ -39,20 +52,45 @@ class PlanPart(Closed):
     reach: Annotated[int, Field(ge=1, le=2**62)]
 
 
+Sealing = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
 class PlanTrustee(Closed):
     """A trustee, the verifier key of its statements, and its sealing key of the month (base64)."""
 
     trustee: Name
     key: Line
-    sealing: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    sealing: Sealing
 
     @property
     def sealing_key(self) -> bytes:
         return decode_base64(self.sealing, place=f"sealing key of {self.trustee}")
 
 
+class TrusteeKey(Body):
+    """KEY, signed by a trustee: the sealing key to which seeds may be sealed for plans whose deadline is not after `until`."""
+
+    kind = "national-key"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    sealing: Sealing
+    until: Seconds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.until <= self.time:
+            raise ValueError("a sealing key serves for some time")
+        return self
+
+
 class Plan(Body):
-    """PLAN, signed by the coordinator. `registry` is the roster's root, `least` u_min and `honest` m (see `share`)."""
+    """PLAN, signed by the coordinator. `registry` is the roster's root, `least` u_min and `honest` m (see `share`).
+
+    `group`: the codes of one group of the registry's partition, when the question is answered group by group; every member of the
+    roster has one of them. Without it the sum is over everybody whom the request asks.
+    """
 
     kind = "national-plan"
 
@@ -73,9 +111,12 @@ class Plan(Body):
     parts: Annotated[tuple[PlanPart, ...], Field(strict=False, min_length=1, max_length=64)]
     trustees: Annotated[tuple[PlanTrustee, ...], Field(strict=False, min_length=TRUSTEES, max_length=TRUSTEES)]
     deadline: Seconds
+    group: Annotated[tuple[Line, ...], Field(strict=False, min_length=1, max_length=500)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.group is not None and list(self.group) != sorted(set(self.group)):
+            raise ValueError("the codes of a group are sorted and stand once")
         names = [each.trustee for each in self.trustees]
         if names != sorted(set(names)) or len({each.key for each in self.trustees}) != TRUSTEES:
             raise ValueError("three different trustees, sorted by name")
@@ -166,10 +207,24 @@ class Unmask(Body):
     masks: Blob
 
 
-class Result(Body):
-    """RESULT, signed by the coordinator and by the trustee drawn by lot. `total` is int64 on each part's lattice.
+class Check(Body):
+    """CHECK, signed by the trustee drawn by lot, who has added up again: masked vectors less masks come to `total`."""
 
-    The variance of a figure is σ²·count/honest.
+    kind = "national-check"
+
+    log: LogPlace
+    registry: RegistryView
+    time: Seconds
+    plan: Hex64
+    close: Hex64
+    unmasks: Three
+    trustee: Place
+    total: Blob
+
+
+class Result(Body):
+    """RESULT, signed by the coordinator. It rests on the CHECK of the trustee drawn by lot and says the same `total`: int64, each
+    part on its own lattice. The variance of a figure is σ²·count/honest.
     """
 
     kind = "national-result"
@@ -180,6 +235,7 @@ class Result(Body):
     plan: Hex64
     close: Hex64
     unmasks: Three
+    check: Hex64
     count: Nodes
     honest: Nodes
     total: Blob

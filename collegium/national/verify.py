@@ -25,7 +25,7 @@ from collegium.national.lists import Participants
 from collegium.national.mask import TRUSTEES
 from collegium.national.plan import Wanted, check_plan, check_roster, check_trustees
 from collegium.national.share import variance_factor
-from collegium.national.statements import Plan, Result, Unmask, lot
+from collegium.national.statements import Check, Plan, Result, Unmask, lot
 
 __all__ = ["Known", "Round", "Verified", "recompute", "verify_round"]
 
@@ -55,6 +55,7 @@ class Round:
     closed: CloseEvidence
     submits: Callable[[str], bytes]
     unmasks: Sequence[bytes]
+    check: bytes
     result: bytes
     vectors: Vectors
 
@@ -75,7 +76,7 @@ def verify_round(evidence: Round, known: Known) -> Verified:
     2. The roster is that of a registry which all three trustees have cosigned.
     3. CLOSE with SUBMIT and PREPARE: see `check_close`.
     4. UNMASK: one by each trustee, for exactly this close.
-    5. RESULT: signed by the coordinator and the trustee drawn by lot, and about these statements.
+    5. CHECK by the trustee drawn by lot, and RESULT by the coordinator: both about these statements and the same total.
     6. The sum, once more from the vectors, is the result's.
 
     Raises NotVerified, Invalid or Refused, with the place.
@@ -96,9 +97,14 @@ def verify_round(evidence: Round, known: Known) -> Verified:
     # (5)
     ids = tuple(statement_id(note) for note in evidence.unmasks)
     drawn = Verifier.parse(plan.trustees[lot(ids)].key)
-    result = Result.open(evidence.result, [known.logs.coordinator, drawn], need=2)
-    if (result.plan, result.close, result.unmasks) != (plan_id, close_id, ids):
+    check = Check.open(evidence.check, [drawn])
+    if (check.plan, check.close, check.unmasks, check.trustee) != (plan_id, close_id, ids, lot(ids)):
+        raise NotVerified("the check is about other statements", place="check")
+    result = Result.open(evidence.result, [known.logs.coordinator])
+    if (result.plan, result.close, result.unmasks, result.check) != (plan_id, close_id, ids, statement_id(evidence.check)):
         raise NotVerified("the result is about other statements", place="result")
+    if check.total != result.total:
+        raise NotVerified("the trustee that added up again came to another total", place="result")
     if (result.count, result.honest) != (len(participants.members), plan.honest):
         raise NotVerified("the result counts other participants", place="result")
     # (6)

@@ -18,7 +18,7 @@ COORDINATOR = "coordinator"  # role and name
 
 
 class Peer(NamedTuple):
-    """A party of a federation: `role` is coordinator, node or researcher."""
+    """A party of a federation: `role` is coordinator, node, researcher or trustee."""
 
     federation: str
     role: str

@@ -108,7 +108,7 @@ class ResultRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., refresh: _Optional[bool] = ..., wait_seconds: _Optional[float] = ...) -> None: ...
 
 class ResultPart(_message.Message):
-    __slots__ = ("request", "indicator", "decision", "release", "blob", "withdrawal", "progress", "receipt")
+    __slots__ = ("request", "indicator", "decision", "release", "blob", "withdrawal", "progress", "receipt", "statement")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     INDICATOR_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,7 @@ class ResultPart(_message.Message):
     WITHDRAWAL_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
     request: bytes
     indicator: bytes
     decision: bytes
@@ -125,7 +126,8 @@ class ResultPart(_message.Message):
     withdrawal: bytes
     progress: Progress
     receipt: StatementReceipt
-    def __init__(self, request: _Optional[bytes] = ..., indicator: _Optional[bytes] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., blob: _Optional[bytes] = ..., withdrawal: _Optional[bytes] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., receipt: _Optional[_Union[StatementReceipt, _Mapping]] = ...) -> None: ...
+    statement: bytes
+    def __init__(self, request: _Optional[bytes] = ..., indicator: _Optional[bytes] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., blob: _Optional[bytes] = ..., withdrawal: _Optional[bytes] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., receipt: _Optional[_Union[StatementReceipt, _Mapping]] = ..., statement: _Optional[bytes] = ...) -> None: ...
 
 class StatementReceipt(_message.Message):
     __slots__ = ("statement", "proof")

@@ -70,11 +70,13 @@ class QuestionAnswer(_message.Message):
         REFUSED: _ClassVar[QuestionAnswer.Verdict]
         HELD: _ClassVar[QuestionAnswer.Verdict]
         FAILED: _ClassVar[QuestionAnswer.Verdict]
+        READY: _ClassVar[QuestionAnswer.Verdict]
     VERDICT_UNSPECIFIED: QuestionAnswer.Verdict
     RELEASED: QuestionAnswer.Verdict
     REFUSED: QuestionAnswer.Verdict
     HELD: QuestionAnswer.Verdict
     FAILED: QuestionAnswer.Verdict
+    READY: QuestionAnswer.Verdict
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -92,3 +94,61 @@ class QuestionAnswer(_message.Message):
     decision_receipt: bytes
     release_receipt: bytes
     def __init__(self, verdict: _Optional[_Union[QuestionAnswer.Verdict, str]] = ..., reason: _Optional[str] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., withdrawals: _Optional[_Iterable[bytes]] = ..., decision_receipt: _Optional[bytes] = ..., release_receipt: _Optional[bytes] = ...) -> None: ...
+
+class SubmitRequest(_message.Message):
+    __slots__ = ("request", "details", "receipt", "plan", "plan_receipt", "roster", "registry_checkpoint", "keys")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    PLAN_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    details: bytes
+    receipt: bytes
+    plan: bytes
+    plan_receipt: bytes
+    roster: bytes
+    registry_checkpoint: bytes
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, request: _Optional[bytes] = ..., details: _Optional[bytes] = ..., receipt: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., plan_receipt: _Optional[bytes] = ..., roster: _Optional[bytes] = ..., registry_checkpoint: _Optional[bytes] = ..., keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SubmitReply(_message.Message):
+    __slots__ = ("verdict", "reason", "decision", "decision_receipt", "submit", "submit_receipt", "sealed", "vector")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    verdict: QuestionAnswer.Verdict
+    reason: str
+    decision: bytes
+    decision_receipt: bytes
+    submit: bytes
+    submit_receipt: bytes
+    sealed: _containers.RepeatedScalarFieldContainer[bytes]
+    vector: bytes
+    def __init__(self, verdict: _Optional[_Union[QuestionAnswer.Verdict, str]] = ..., reason: _Optional[str] = ..., decision: _Optional[bytes] = ..., decision_receipt: _Optional[bytes] = ..., submit: _Optional[bytes] = ..., submit_receipt: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ..., vector: _Optional[bytes] = ...) -> None: ...
+
+class ClosedRequest(_message.Message):
+    __slots__ = ("plan", "submit_receipt", "close", "close_receipt", "participants")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
+    plan: str
+    submit_receipt: bytes
+    close: bytes
+    close_receipt: bytes
+    participants: bytes
+    def __init__(self, plan: _Optional[str] = ..., submit_receipt: _Optional[bytes] = ..., close: _Optional[bytes] = ..., close_receipt: _Optional[bytes] = ..., participants: _Optional[bytes] = ...) -> None: ...
+
+class ClosedReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

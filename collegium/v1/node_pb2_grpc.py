@@ -49,6 +49,16 @@ class NodeStub:
                 request_serializer=collegium_dot_v1_dot_node__pb2.AnswerRequest.SerializeToString,
                 response_deserializer=collegium_dot_v1_dot_node__pb2.AnswerReply.FromString,
                 _registered_method=True)
+        self.Submit = channel.unary_unary(
+                '/collegium.v1.Node/Submit',
+                request_serializer=collegium_dot_v1_dot_node__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=collegium_dot_v1_dot_node__pb2.SubmitReply.FromString,
+                _registered_method=True)
+        self.Closed = channel.unary_unary(
+                '/collegium.v1.Node/Closed',
+                request_serializer=collegium_dot_v1_dot_node__pb2.ClosedRequest.SerializeToString,
+                response_deserializer=collegium_dot_v1_dot_node__pb2.ClosedReply.FromString,
+                _registered_method=True)
 
 
 class NodeServicer:
@@ -75,6 +85,21 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Submit(self, request, context):
+        """The plan of one round of a national sum. The node computes all of it again, charges, and gives its masked vector. Idempotent:
+        the same plan gives the same bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Closed(self, request, context):
+        """How the round ended: proof that the coordinator has logged this node's submission, and the list of participants.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +117,16 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Answer,
                     request_deserializer=collegium_dot_v1_dot_node__pb2.AnswerRequest.FromString,
                     response_serializer=collegium_dot_v1_dot_node__pb2.AnswerReply.SerializeToString,
+            ),
+            'Submit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Submit,
+                    request_deserializer=collegium_dot_v1_dot_node__pb2.SubmitRequest.FromString,
+                    response_serializer=collegium_dot_v1_dot_node__pb2.SubmitReply.SerializeToString,
+            ),
+            'Closed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Closed,
+                    request_deserializer=collegium_dot_v1_dot_node__pb2.ClosedRequest.FromString,
+                    response_serializer=collegium_dot_v1_dot_node__pb2.ClosedReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +210,60 @@ class Node:
             '/collegium.v1.Node/Answer',
             collegium_dot_v1_dot_node__pb2.AnswerRequest.SerializeToString,
             collegium_dot_v1_dot_node__pb2.AnswerReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Submit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/collegium.v1.Node/Submit',
+            collegium_dot_v1_dot_node__pb2.SubmitRequest.SerializeToString,
+            collegium_dot_v1_dot_node__pb2.SubmitReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Closed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/collegium.v1.Node/Closed',
+            collegium_dot_v1_dot_node__pb2.ClosedRequest.SerializeToString,
+            collegium_dot_v1_dot_node__pb2.ClosedReply.FromString,
             options,
             channel_credentials,
             insecure,

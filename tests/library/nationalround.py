@@ -23,7 +23,7 @@ from collegium.national.mask import U64
 from collegium.national.plan import Wanted, plan_parts
 from collegium.national.seal import SealingKey
 from collegium.national.share import Tolerance
-from collegium.national.statements import Close, Plan, PlanTrustee, Prepare, Result, Submit, Unmask, lot, plan_digest
+from collegium.national.statements import Check, Close, Plan, PlanTrustee, Prepare, Result, Submit, Unmask, lot, plan_digest
 from collegium.national.submission import Hidden, hide, mask_total, open_submission
 from collegium.national.verify import Known, Round
 
@@ -170,18 +170,31 @@ class Country:
         body = {"plan": self.plan_id, "close": statement_id(closed.note), "trustee": at, "masks": self.keep(masks.tobytes())}
         return Unmask(**{**head(NAMES[at]), **body, **changes}).sign(TRUSTEES[at])
 
-    def result(self, closed: CloseEvidence, unmasks: Sequence[bytes], total: np.ndarray, **changes: Any) -> bytes:
+    def check(self, closed: CloseEvidence, unmasks: Sequence[bytes], total: np.ndarray, **changes: Any) -> bytes:
+        ids = tuple(statement_id(note) for note in unmasks)
+        body: dict[str, Any] = {
+            **head(NAMES[lot(ids)]),
+            "plan": self.plan_id,
+            "close": statement_id(closed.note),
+            "unmasks": ids,
+            "trustee": lot(ids),
+            "total": self.keep(total.astype("<i8").tobytes()),
+        }
+        return Check(**{**body, **changes}).sign(TRUSTEES[lot(ids)])
+
+    def result(self, closed: CloseEvidence, unmasks: Sequence[bytes], checked: bytes, total: np.ndarray, **changes: Any) -> bytes:
         ids = tuple(statement_id(note) for note in unmasks)
         body: dict[str, Any] = {
             **head("coordinator", len(self.log.held)),
             "plan": self.plan_id,
             "close": statement_id(closed.note),
             "unmasks": ids,
+            "check": statement_id(checked),
             "count": Close.read(closed.note).count,
             "honest": self.plan.honest,
             "total": self.keep(total.astype("<i8").tobytes()),
         }
-        return Result(**{**body, **changes}).sign(COORDINATOR, TRUSTEES[lot(ids)])
+        return Result(**{**body, **changes}).sign(COORDINATOR)
 
     def evidence(self, members: Sequence[int]) -> Round:
         """All steps, honestly; nodes outside `members` dropped out before the close."""
@@ -190,12 +203,13 @@ class Country:
         closed = self.close(members, [self.prepare(at) for at in range(3)])
         unmasks = [self.unmask(at, closed) for at in range(3)]
         total = np.sum([self.values[member] for member in members], axis=0, dtype=np.uint64).view(np.int64)
-        return self.round(closed, unmasks, self.result(closed, unmasks, total))
+        check = self.check(closed, unmasks, total)
+        return self.round(closed, unmasks, check, self.result(closed, unmasks, check, total))
 
-    def round(self, closed: CloseEvidence, unmasks: Sequence[bytes], result: bytes) -> Round:
+    def round(self, closed: CloseEvidence, unmasks: Sequence[bytes], check: bytes, result: bytes) -> Round:
         notes = {statement_id(note): note for note in self.submits.values()}
         return Round(
-            self.plan_note, self.roster.to_blob(), self.checkpoint(), closed, notes.__getitem__, unmasks, result,
+            self.plan_note, self.roster.to_blob(), self.checkpoint(), closed, notes.__getitem__, unmasks, check, result,
             lambda sha256: io.BytesIO(self.kept[sha256]),
         )  # fmt: skip
 

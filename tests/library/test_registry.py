@@ -416,7 +416,7 @@ FORGED: dict[str, tuple[str, list[bytes]]] = {
         [eve_invited, party(eve_invited, "eve", eve_keys[0], None, E, eve_keys[0], role="researcher")],
     ),
     "node without a log": (
-        "a node has a log and a cosigner key",
+        "a node or trustee has a log and a cosigner key",
         [eve_invited, party(eve_invited, "eve", eve_keys[0], None, E, eve_keys[0])],
     ),
     "researcher with a log": (

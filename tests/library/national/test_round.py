@@ -19,7 +19,7 @@ from collegium.national.closing import check_close, check_left_out, may_unmask, 
 from collegium.national.commitment import commitment
 from collegium.national.lists import Participant, Participants, Prepared, Rejected, Roster, RosterNode, Submitted
 from collegium.national.plan import check_plan, check_smallest
-from collegium.national.statements import Close, Submit, Unmask, plan_digest
+from collegium.national.statements import Check, Close, Submit, Unmask, lot, plan_digest
 from collegium.national.submission import open_submission
 from collegium.national.verify import Round, verify_round
 
@@ -354,28 +354,43 @@ def parts_of(one: Country) -> tuple[Any, list[bytes], Any]:
     return closed, [one.unmask(at, closed) for at in range(3)], total
 
 
+def finished(one: Country, closed: Any, unmasks: list[bytes], total: Any, *, told: Any = None, **changes: Any) -> Any:
+    """The round with an honest check of `total`, and a result that tells `told` or is changed otherwise."""
+    check = one.check(closed, unmasks, total)
+    return one.round(closed, unmasks, check, one.result(closed, unmasks, check, total if told is None else told, **changes))
+
+
 def test_a_wrong_result() -> None:
     one = country()
     closed, unmasks, total = parts_of(one)
-    refused(one, one.round(closed, unmasks, one.result(closed, unmasks, total + 1)), NotVerified, "is not the sum")
-    refused(one, one.round(closed, unmasks, one.result(closed, unmasks, total, count=6)), NotVerified, "other participants")
-    wrong = one.result(closed, unmasks, total, close="e" * 64)
-    refused(one, one.round(closed, unmasks, wrong), NotVerified, "other statements")
+    refused(one, finished(one, closed, unmasks, total + 1), NotVerified, "is not the sum")
+    refused(one, finished(one, closed, unmasks, total, told=total + 1), NotVerified, "came to another total")
+    refused(one, finished(one, closed, unmasks, total, count=6), NotVerified, "other participants")
+    refused(one, finished(one, closed, unmasks, total, close="e" * 64), NotVerified, "result is about other statements")
+    refused(one, finished(one, closed, unmasks, total, check="e" * 64), NotVerified, "result is about other statements")
 
 
-def test_a_result_that_the_trustee_drawn_by_lot_has_not_signed() -> None:
+def test_a_result_that_the_trustee_drawn_by_lot_has_not_checked() -> None:
     one = country()
     closed, unmasks, total = parts_of(one)
-    whole = one.result(closed, unmasks, total)
-    alone = whole[: whole.rindex("— ".encode())]
-    refused(one, one.round(closed, unmasks, alone), NotVerified, "not signed by edu.example/trustee")
+    drawn = lot(tuple(statement_id(note) for note in unmasks))
+    whole = one.check(closed, unmasks, total)
+    for signer in (COORDINATOR, TRUSTEES[(drawn + 1) % 3]):
+        check = Check.read(whole).sign(signer)
+        round_ = one.round(closed, unmasks, check, one.result(closed, unmasks, check, total))
+        refused(one, round_, NotVerified, "not signed by edu.example/trustee")
+    elsewhere = one.check(closed, unmasks, total, close="e" * 64)
+    round_ = one.round(closed, unmasks, elsewhere, one.result(closed, unmasks, elsewhere, total))
+    refused(one, round_, NotVerified, "check is about other statements")
 
 
 def test_masks_of_another_list_or_in_another_order() -> None:
     one = country()
     closed, unmasks, total = parts_of(one)
     elsewhere = [one.unmask(0, closed, close="e" * 64), *unmasks[1:]]
-    refused(one, one.round(closed, elsewhere, one.result(closed, elsewhere, total)), NotVerified, "unmask of trustee-a")
+    refused(one, finished(one, closed, elsewhere, total), NotVerified, "unmask of trustee-a")
     swapped = [unmasks[1], unmasks[0], unmasks[2]]
-    refused(one, one.round(closed, swapped, one.result(closed, swapped, total)), NotVerified, "not signed by")
-    refused(one, one.round(closed, unmasks[:2], one.result(closed, unmasks, total)), NotVerified, "three trustees")
+    refused(one, finished(one, closed, swapped, total), NotVerified, "not signed by")
+    check = one.check(closed, unmasks, total)
+    whole = one.result(closed, unmasks, check, total)
+    refused(one, one.round(closed, unmasks[:2], check, whole), NotVerified, "three trustees")
