@@ -6,22 +6,20 @@ audit of what everybody exports afterwards finds fault.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # small.py, shared by the tests of this folder
 
 from launch import Federation
-from small import RESEARCHER, ask, campus, charged, open_small, people, typed
+from small import RESEARCHER, ask, campus, charged, people, typed
+from withwitnesses import audited, confirmed, exported, log_lines, log_status, open_witnessed, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -33,42 +31,18 @@ COUNT = "SELECT COUNT(*) AS n FROM graduate WHERE salary >= {}"
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Four universities; every log has three witnesses, two of which must cosign. The ministry keeps a second copy."""
-    made = open_small(
-        tmp_path_factory.mktemp("recovery"), *(campus(name, people(60, first=100 * n)) for n, name in enumerate(NAMES))
-    )
-    try:
+
+    def keep_a_second_copy(made: Federation) -> None:
         settings = made.home / "coordinator.toml"
         settings.write_text(settings.read_text().replace('own = ""', f'own = "{made.root / "second.db"}"'))
         made.kill("coordinator")
         made.serve()
         made.wait_connected(RESEARCHER, len(NAMES))
-        made.run("collegium-coordinator", "witness", "assign", "--each", "3", "--home", made.home)
-        for name in NAMES:
-            until(lambda name=name: confirmed(made, name))
-        yield made
-    finally:
-        made.stop()
 
-
-def until(true: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
-def status(federation: Federation, node: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(typed("collegium-node", "log", "status", "--json", home=federation.node_home(node)).out)
-    return tree
-
-
-def confirmed(federation: Federation, node: str) -> bool:
-    tree = status(federation, node)
-    return bool(tree["needed"] == 2 and tree["backlog"] == 0 and not tree["restored"])
-
-
-def lines(federation: Federation, name: str) -> str:
-    return (federation.root / "logs" / f"{name}.log").read_text(encoding="utf-8")
+    universities = [campus(name, people(60, first=100 * n)) for n, name in enumerate(NAMES)]
+    made = open_witnessed(tmp_path_factory.mktemp("recovery"), *universities, prepare=keep_a_second_copy)
+    yield made
+    made.stop()
 
 
 def copied(federation: Federation, node: str) -> int:
@@ -84,17 +58,6 @@ def answered(federation: Federation, salary: int) -> tuple[int, int]:
     return table["rows"][-1]["n"], table["coverage"]["answered"]
 
 
-def audited(federation: Federation, folder: Path) -> dict[str, Any]:
-    """What an auditor finds in what everybody exports now."""
-    for name in NAMES:
-        until(lambda name=name: confirmed(federation, name))
-        assert typed("collegium-node", "log", "export", folder / "all", home=federation.node_home(name)).code == 0
-    assert typed("collegium-coordinator", "log", "export", folder / "all", home=federation.home).code == 0
-    assert typed("collegium", "trust", "--out", folder / "trust.txt", home=federation.researcher_home(RESEARCHER)).code == 0
-    tree: dict[str, Any] = json.loads(typed("collegium", "audit", folder / "all", "--policy", folder / "trust.txt", "--json").out)
-    return tree
-
-
 def replace_database(home: Path, name: str, backup: Path | None) -> None:
     for file in home.glob(f"{name}*"):
         file.unlink()
@@ -108,7 +71,7 @@ def test_a_restored_node_recovers_from_the_coordinators_copy(federation: Federat
     typed("collegium-node", "backup", tmp_path / "backup.db", home=home)
     before = answered(federation, salary)
     assert before[1] == len(NAMES)
-    entries = status(federation, VICTIM)["size"]
+    entries = log_status(federation, VICTIM)["size"]
     until(lambda: copied(federation, VICTIM) >= entries)  # nobody asked for it: the coordinator reads on by itself
     spent = charged(federation, VICTIM)
     federation.kill(VICTIM)
@@ -117,7 +80,7 @@ def test_a_restored_node_recovers_from_the_coordinators_copy(federation: Federat
     if backup == "old":
         assert charged(federation, VICTIM) < spent
         federation.start_node(VICTIM)
-        until(lambda: '"restored"' in lines(federation, VICTIM))
+        until(lambda: '"restored"' in log_lines(federation, VICTIM))
         said = typed("collegium-node", "budget", "--set", "student", "--rho", "1001", "--lifetime-rho", "99999", home=home)
         assert (said.code, "collegium-node recover" in said.err) == (1, True)
         federation.kill(VICTIM)
@@ -132,7 +95,7 @@ def test_a_restored_node_recovers_from_the_coordinators_copy(federation: Federat
     assert answered(federation, salary) == before  # the very release of before
     assert charged(federation, VICTIM) == spent
     assert answered(federation, salary + 5)[1] == len(NAMES)
-    found = audited(federation, tmp_path)
+    found = audited(federation, exported(federation, tmp_path / "all", NAMES))
     assert found["exit"] == 0, found
 
 
@@ -151,7 +114,11 @@ def test_a_restored_ministry_signs_nothing_and_recovers(federation: Federation, 
     old = logged(home / "coordinator.db")
     assert old < entries
     federation.serve()
-    until(lambda: lines(federation, "coordinator").count("CRITICAL") and "it is an old backup" in lines(federation, "coordinator"))
+    until(
+        lambda: (
+            log_lines(federation, "coordinator").count("CRITICAL") and "it is an old backup" in log_lines(federation, "coordinator")
+        )
+    )
     said = typed("collegium-coordinator", "invite", "researcher", "li-si", home=home)
     assert said.code == 1
     assert "restored" in said.err or "not confirmed" in said.err or "old backup" in said.err
@@ -171,7 +138,7 @@ def test_a_restored_ministry_signs_nothing_and_recovers(federation: Federation, 
     assert answered(federation, 3020) == before
     assert answered(federation, 3022)[1] == len(NAMES)
     until(lambda: typed("collegium-coordinator", "invite", "researcher", "li-si", home=home).code == 0)
-    found = audited(federation, tmp_path)
+    found = audited(federation, exported(federation, tmp_path / "all", NAMES))
     assert found["exit"] == 0, found
 
 
@@ -208,7 +175,7 @@ def test_parties_replace_their_keys(federation: Federation, tmp_path: Path) -> N
         said = typed("collegium-node", "allow", "--researcher", RESEARCHER, home=federation.node_home(name))
         assert said.code == 0, said.err
     assert answered(federation, 3033)[1] == len(NAMES)
-    found = audited(federation, tmp_path)
+    found = audited(federation, exported(federation, tmp_path / "all", NAMES))
     assert found["exit"] == 0, found
 
 

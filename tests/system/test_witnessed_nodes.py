@@ -6,13 +6,12 @@ lost what it had said, or could not go on.
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # small.py, shared by the tests of this folder
 
 from launch import BIN, Federation, environment, free_port
-from small import RESEARCHER, ask, campus, charged, open_small, people, typed
+from small import RESEARCHER, ask, campus, charged, people, typed
+from withwitnesses import log_lines, log_status, open_witnessed, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # what is quick of it: tests/attacks/test_live_together.py
 
@@ -35,26 +35,9 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     """Four universities, one of them listening; every log has three witnesses, two of which must cosign."""
     port = free_port()
     universities = [campus(name, people(60, first=100 * n), listens=port if name == "west" else 0) for n, name in enumerate(NAMES)]
-    made = open_small(tmp_path_factory.mktemp("witnessed"), *universities, ports={"west": port})
-    try:
-        made.run("collegium-coordinator", "witness", "assign", "--each", "3", "--home", made.home)
-        for name in NAMES:
-            until(lambda name=name: status(made, name)["needed"] == 2 and status(made, name)["backlog"] == 0)
-        yield made
-    finally:
-        made.stop()
-
-
-def until(true: Callable[[], object], seconds: float = 40.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
-def status(federation: Federation, node: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(typed("collegium-node", "log", "status", "--json", home=federation.node_home(node)).out)
-    return tree
+    made = open_witnessed(tmp_path_factory.mktemp("witnessed"), *universities, ports={"west": port})
+    yield made
+    made.stop()
 
 
 def n(tree: dict[str, Any]) -> tuple[int, int]:
@@ -63,17 +46,13 @@ def n(tree: dict[str, Any]) -> tuple[int, int]:
     return table["rows"][-1]["n"], table["coverage"]["answered"]
 
 
-def lines(federation: Federation, node: str) -> str:
-    return (federation.root / "logs" / f"{node}.log").read_text(encoding="utf-8")
-
-
 def test_questions_are_answered_and_every_log_is_confirmed(federation: Federation) -> None:
     figure, nodes = n(ask(federation, COUNT.format(3000), "--rho", "5"))
     assert nodes == len(NAMES)
     assert abs(figure - 240) < 20
     for name in NAMES:
-        until(lambda name=name: status(federation, name)["backlog"] == 0)
-        assert '"confirmed"' in lines(federation, name)
+        until(lambda name=name: log_status(federation, name)["backlog"] == 0)
+        assert '"confirmed"' in log_lines(federation, name)
     metrics = (federation.node_home(VICTIM) / "metrics.prom").read_text()
     assert "collegium_node_log_quorum_needed 2\n" in metrics
 
@@ -88,7 +67,6 @@ def test_a_steward_may_sign_while_the_serving_process_is_confirmed_and_not_witho
     federation.wait_connected(RESEARCHER, len(NAMES))
 
 
-@pytest.mark.long
 def test_kill_9_at_random_moments_loses_nothing(federation: Federation) -> None:
     chance = random.Random(1)
     for round_ in range(4):
@@ -99,7 +77,7 @@ def test_kill_9_at_random_moments_loses_nothing(federation: Federation) -> None:
         federation.wait_connected(RESEARCHER, len(NAMES))
         until(lambda request=request: request.poll() is not None)
         until(lambda round_=round_: n(ask(federation, COUNT.format(3100 + round_), "--rho", "0.5"))[1] == len(NAMES))
-    until(lambda: status(federation, VICTIM)["backlog"] == 0)
+    until(lambda: log_status(federation, VICTIM)["backlog"] == 0)
     assert typed("collegium-node", "doctor", home=federation.node_home(VICTIM)).code in (0, 1)
     spent = charged(federation, VICTIM)
     for round_ in range(4):
@@ -108,7 +86,6 @@ def test_kill_9_at_random_moments_loses_nothing(federation: Federation) -> None:
 
 
 def ask_in_background(federation: Federation, salary: int) -> Any:
-
     command = [
         str(BIN / "collegium"),
         "ask",
@@ -125,7 +102,7 @@ def test_a14_a_restored_backup_is_stopped_and_recovered_from_an_exported_copy(fe
     home, sql = federation.node_home(VICTIM), COUNT.format(4000)
     typed("collegium-node", "backup", tmp_path / "backup.db", home=home)
     before = n(ask(federation, sql, "--rho", "1"))
-    until(lambda: status(federation, VICTIM)["backlog"] == 0)
+    until(lambda: log_status(federation, VICTIM)["backlog"] == 0)
     assert typed("collegium-node", "log", "export", tmp_path / "audit", home=home).code == 0
     (home / "published").unlink()  # so that it is the witnesses who find it out
     spent = charged(federation, VICTIM)
@@ -135,7 +112,7 @@ def test_a14_a_restored_backup_is_stopped_and_recovered_from_an_exported_copy(fe
     shutil.copy(tmp_path / "backup.db", home / "node.db")
     assert charged(federation, VICTIM) < spent
     federation.start_node(VICTIM)
-    until(lambda: '"restored"' in lines(federation, VICTIM))
+    until(lambda: '"restored"' in log_lines(federation, VICTIM))
     federation.wait_connected(RESEARCHER, len(NAMES))
     other = n(ask(federation, COUNT.format(4500), "--rho", "1"))
     assert other[1] == len(NAMES) - 1  # the others answer; this one says why not
@@ -147,7 +124,7 @@ def test_a14_a_restored_backup_is_stopped_and_recovered_from_an_exported_copy(fe
     assert charged(federation, VICTIM) == spent
     federation.start_node(VICTIM)
     federation.wait_connected(RESEARCHER, len(NAMES))
-    until(lambda: status(federation, VICTIM)["backlog"] == 0 and not status(federation, VICTIM)["restored"])
+    until(lambda: log_status(federation, VICTIM)["backlog"] == 0 and not log_status(federation, VICTIM)["restored"])
     assert n(ask(federation, sql, "--rho", "1")) == before  # the very release of before
     assert charged(federation, VICTIM) - spent in (0, 10**9)  # nothing twice; it may have caught up with the question it had missed
     assert n(ask(federation, COUNT.format(4600), "--rho", "1"))[1] == len(NAMES)
