@@ -19,6 +19,7 @@ from collegium.statements import Policy, PolicySnapshot
 
 __all__ = ["Budget", "Foreseen", "Priced", "PublishedPolicy", "Rules", "foresee", "read_policy"]
 
+Mode = Literal["per_node", "national"]
 Word = Literal["allowed", "held", "refused", "unknown"]
 
 
@@ -40,6 +41,11 @@ class _Rule(_Closed):
     datasets: tuple[str, ...]
     mode: Literal["allow", "hold"] = "allow"
     purpose: str = ""
+    release: tuple[Mode, ...] = ("per_node",)
+
+
+class _National(_Closed):
+    smallest: int = 10
 
 
 class _Limits(_Closed):
@@ -52,6 +58,7 @@ class Rules(_Closed):
     limits: _Limits = _Limits()
     largest_question: int | None = None
     allow: tuple[_Rule, ...] = ()
+    national: _National = _National()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,11 @@ class PublishedPolicy:
         return next((each.datasets for each in self.snapshots if each.current), ())
 
     @property
+    def smallest(self) -> int:
+        """Of so many universities at least a national sum must be that this one is in."""
+        return self.rules.national.smallest
+
+    @property
     def absent(self) -> dict[str, tuple[str, ...]]:
         """By dataset of the current snapshot, the columns that the university does not serve: `unknown` in every row."""
         return next((dict(each.absent or {}) for each in self.snapshots if each.current), {})
@@ -79,12 +91,18 @@ class PublishedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What a policy needs to know of one question. `rho` in nano-rho; the same `digest` again is not charged again."""
+    """What a policy needs to know of one question. `rho` in nano-rho; the same `digest` again is not charged again.
+
+    `mode` is the question's release mode; every national sum is a charge of its own. `least`: of a national sum, the fewest
+    universities that it may come to be of, u_min; None when that is not known yet.
+    """
 
     dataset: str
     unit: str
     rho: int
     digest: str = ""
+    mode: Mode = "per_node"
+    least: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +150,28 @@ def foresee(
             else:
                 reason = "" if question.digest in paid else _over(rules, question, researcher, spent)
                 verdict = Foreseen("refused", reason) if reason else verdict
-                paid |= {question.digest} - {""} if not reason else set()
+                if not reason and question.mode == "per_node":
+                    paid |= {question.digest} - {""}
         verdicts.append(verdict)
     return verdicts
 
 
 def _by_rule(rules: Rules, question: Priced, researcher: str, key: str, purpose: str) -> Foreseen:
-    for rule in rules.allow:
-        same = (rule.researcher, rule.key) == (researcher, key)
-        if (
-            same
-            and (rule.datasets == ("*",) or question.dataset in rule.datasets)
-            and rule.purpose.casefold() in purpose.casefold()
-        ):
-            if rules.largest_question is not None and question.rho > rules.largest_question:
-                return Foreseen("refused", "too-costly")
-            return Foreseen("held", "held") if rule.mode == "hold" else Foreseen("allowed")
-    return Foreseen("refused", "not-allowed")
+    fitting = [
+        rule
+        for rule in rules.allow
+        if (rule.researcher, rule.key) == (researcher, key)
+        and (rule.datasets == ("*",) or question.dataset in rule.datasets)
+        and rule.purpose.casefold() in purpose.casefold()
+    ]
+    rule = next((rule for rule in fitting if question.mode in rule.release), None)
+    if rule is None:
+        return Foreseen("refused", "mode" if fitting else "not-allowed")
+    if question.least is not None and question.least < rules.national.smallest:
+        return Foreseen("refused", "too-few")
+    if rules.largest_question is not None and question.rho > rules.largest_question:
+        return Foreseen("refused", "too-costly")
+    return Foreseen("held", "held") if rule.mode == "hold" else Foreseen("allowed")
 
 
 def _over(rules: Rules, question: Priced, researcher: str, spent: dict[tuple[str, ...], int]) -> str:

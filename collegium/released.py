@@ -32,13 +32,18 @@ class Asking:
     digest: str
 
 
-def verify_decision(note: bytes, asking: Asking, node: Registered, roots: Roots) -> Decision:
+def verify_decision(note: bytes, asking: Asking, node: Registered, roots: Roots, plan: str | None = None) -> Decision:
     """A node's decision on one question.
+
+    Args:
+        plan: the id of the national sum's plan that the decision was given in reply to; None in reply to the request itself.
 
     1. It is signed by the key that the registry has for the node, for an entry of the node's own log.
     2. The registry the node had verified is a part of ours.
     3. It is of this request, this number and this question.
     4. A charge is exactly the rho of the question, for its unit and dataset; any other verdict costs nothing.
+    5. A charge is for this plan, or for none where there is none. A question with release mode national is charged for a plan
+       alone, and any other never. A refusal may name the plan that it turns down, and no other.
 
     Raises NotVerified or Invalid; nothing of such an answer may be used.
     """
@@ -56,6 +61,13 @@ def verify_decision(note: bytes, asking: Asking, node: Registered, roots: Roots)
         _must(decision.dataset == question.dataset, "the charge is of another dataset")
     else:
         _must(not decision.rho, "only a charge costs something")
+    # (5)
+    if decision.verdict == "charge":
+        _must(decision.plan == plan, "the charge is for another plan, or for none")
+        _must((plan is not None) == (question.mode == "national"), "a national sum, and nothing else, is charged for a plan")
+    else:
+        _must(decision.plan in (None, plan), "the decision is about another plan")
+        _must(decision.verdict != "reuse" or question.mode == "per_node", "no part of a national sum goes out again")
     return decision
 
 

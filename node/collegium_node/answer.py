@@ -1,4 +1,5 @@
-"""How a signed question becomes a signed release. This is the only way from rows to the outside.
+"""How a signed question becomes a signed release. Beside national sums (`collegium_node.submitting`) the only way from rows to the
+outside.
 
     (1) verify    the researcher's signature and registration, by this node itself, against the newest registry it has verified;
                   and the receipt by which the coordinator is bound to the request
@@ -14,10 +15,11 @@
 Why it holds. Noise is drawn only for a row that is charged already, so whatever leaves has been paid for. A row has one release for
 ever, and only stored releases leave, so one question on one snapshot never goes out with two noises: not when asked a hundred times
 at once, not by two processes on one database, not after a crash. What is refused in (1) to (4) is decided before data are touched.
+A question with release mode `national` ends after (3) with READY: what follows is done for its plan.
 
 A crash before (4) leaves nothing, between (4) and (7) a charge without a release, after (7) both. Recovery is the same path: the
 repeated request finds its row in (4), pays nothing, and goes on from where the row stands. Nothing is signed, so nothing charged,
-before the witnesses have confirmed after a start that this is the newest log there is (`collegium_node.permit`).
+before the witnesses have confirmed after a start that this is the newest log there is (`collegium.party.permit`).
 """
 
 from __future__ import annotations
@@ -27,27 +29,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from collegium.errors import CollegiumError, Failed, Invalid, Refused, public_text
-from collegium.layout import Layout, compile_layout
+from collegium.layout import Layout
+from collegium.party.journal import Clock, Journal
+from collegium.party.lines import Lines
+from collegium.party.members import Members
+from collegium.party.receipts import Receipts
+from collegium.party.store import StorageBroken
+from collegium.party.turns import Turns
 from collegium.question import Question
 from collegium.schema import Schema
 from collegium.served import absent_from
 from collegium.statements import Blob, Original, PartNoise, Release
 from collegium.v1.node_pb2 import AnswerReply, QuestionAnswer
-from collegium_node import decisions, gate, ledger
+from collegium_node import decisions, gate, ledger, steps
 from collegium_node.asked import Asked, check_request
 from collegium_node.gate import SignedDecision, SignedRelease
-from collegium_node.journal import Clock, Journal
 from collegium_node.ledger import OverBudget, Row
-from collegium_node.lines import Lines
-from collegium_node.members import Members
 from collegium_node.policy import Policy, Verdict
-from collegium_node.receipts import Receipts
+from collegium_node.ready import check_ready
 from collegium_node.requests import apply_steward
-from collegium_node.shelf import Shelf, Shelved
-from collegium_node.store import StorageBroken
-from collegium_node.turns import Turns
+from collegium_node.shape import shape_of
+from collegium_node.shelf import Shelf
+from collegium_node.submitting import Submitting
 
 if TYPE_CHECKING:  # the engine and OpenDP are loaded by whoever builds one
+    from collegium.log.note import Verifier
+    from collegium.national.statements import Plan
+    from collegium.national.submission import Hidden
     from collegium_node.engine.exact import ExactTally
     from collegium_node.noise import NoisyTally
 
@@ -60,6 +68,7 @@ class Engine(Protocol):
     def has(self, snapshot: str, dataset: str) -> bool: ...
     def tally(self, layout: Layout, schema: Schema, snapshot: str) -> ExactTally: ...
     def add_noise(self, layout: Layout, tally: ExactTally) -> NoisyTally: ...
+    def hide_share(self, tally: ExactTally, plan_note: bytes, plan: Plan, member: int, node: Verifier) -> Hidden: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,11 @@ class _Said:
     decision: SignedDecision | None
     release: SignedRelease | None = None
     failure: str = ""
+    ready: bool = False  # for the plan of a national sum
 
 
 class Answering:
-    """The answer path of one node; safe to call from many threads."""
+    """The answer path of one node; safe to call from many threads. `submitting` is its path for plans of national sums."""
 
     def __init__(
         self,
@@ -104,6 +114,9 @@ class Answering:
         self._lines = lines
         self._shelf = Shelf(journal)
         self._turns = Turns()
+        self.submitting = Submitting(
+            name=name, journal=journal, members=members, policy=policy, engine=engine, receipts=receipts, clock=clock, lines=lines
+        )
 
     def answer(self, note: bytes, details: bytes, receipt: bytes) -> AnswerReply:
         """The reply to one request. Idempotent: the same bytes give the same releases.
@@ -116,10 +129,12 @@ class Answering:
             StorageBroken: the disk refused; the process must end.
         """
         # (1) verify
+        steps.at(1)
         self._members.check_own()
         asked = check_request(note, details, receipt, self._members.registry, self._name)
         if asked.expiry < self._clock() and not decisions.is_bound(self._journal, asked):
             raise Invalid(public_text("expired"), place="expiry", reason="expired")
+        steps.of(asked.id)
         answers = self._leave([self._alone(asked, number) for number in range(len(asked.questions))])
         verdicts = " ".join(QuestionAnswer.Verdict.Name(answer.verdict) for answer in answers)
         self._lines.event("answered", request=asked.id, researcher=asked.researcher, verdicts=verdicts)
@@ -140,17 +155,25 @@ class Answering:
     def _question(self, asked: Asked, number: int) -> _Said:
         question = asked.questions[number]
         # (2) policy: the rules first, then what the steward has said to this very request
-        verdict = self._policy().verdict(
-            researcher=asked.researcher, key=asked.key, dataset=question.dataset, purpose=asked.purpose, rho=question.rho
-        )
+        steps.at(2, number)
+        policy = self._policy()
+        verdict = policy.verdict(
+            researcher=asked.researcher, key=asked.key, dataset=question.dataset, purpose=asked.purpose, rho=question.rho,
+            mode=question.mode,
+        )  # fmt: skip
         verdict = apply_steward(self._journal, asked.id, verdict)
         if verdict.word != "allow":
             return self._say(asked, number, verdict)
         # (3) compile, for the snapshot to which this question of this request is bound, or else for the current one
+        steps.at(3, number)
         bound = decisions.bound_row(self._journal, asked, number)
         snapshot = self._shelf.get(bound.snapshot) if bound else self._shelf.current()
-        layout, schema = self._compile(asked, number, snapshot)
+        layout, schema = shape_of(question, snapshot, self._members.registry)
+        if question.mode == "national":  # charged, counted and hidden when its plan comes: see `collegium_node.submitting`
+            check_ready(asked, number, layout, self._members.registry, policy, self._journal, self._name, self._clock())
+            return _Said(None, ready=True)
         # (4) charge
+        steps.at(4, number)
         paid = self._charge(asked, number, layout, snapshot.id)
         if isinstance(paid, SignedDecision):
             return _Said(paid)
@@ -165,6 +188,7 @@ class Answering:
 
     def _leave(self, said: Sequence[_Said]) -> list[QuestionAnswer]:
         """(8) gate: what is stored leaves once the quorum has confirmed it. Waits once for all questions, at most two seconds."""
+        steps.at(8)
         found = [
             (each.decision.index, *each.release.indices) for each in said if each.release is not None and each.decision is not None
         ]
@@ -172,7 +196,9 @@ class Answering:
         answers = []
         for each in said:
             decision, release = each.decision, each.release
-            if decision is None:
+            if each.ready:
+                answers.append(gate.ready())
+            elif decision is None:
                 answers.append(gate.failed(each.failure))
             elif release is not None and receipts.keys() >= {decision.index, *release.indices}:
                 answers.append(gate.released(decision, release, receipts))
@@ -183,18 +209,6 @@ class Answering:
             else:
                 answers.append(gate.refused_or_held(decision, self._receipts.plain(decision.index)))
         return answers
-
-    def _compile(self, asked: Asked, number: int, snapshot: Shelved) -> tuple[Layout, Schema]:
-        question = asked.questions[number]
-        schema = self._members.registry.schemas.get(question.schema_id)
-        if schema is None or question.schema_id != snapshot.schema:
-            raise Refused(public_text("schema"), by="schema", reason="schema")
-        if question.dataset not in snapshot.datasets:
-            raise Refused(public_text("no-dataset"), by="schema", reason="no-dataset")
-        try:
-            return compile_layout(question, schema), schema
-        except Invalid:
-            raise Refused(public_text("schema"), by="schema", reason="schema") from None
 
     def _charge(self, asked: Asked, number: int, layout: Layout, snapshot: str) -> _Paid | SignedDecision:
         """The row that pays for the question, or a refusal when a limit does not cover it."""
@@ -233,12 +247,15 @@ class Answering:
             if found is not None:
                 return found
             # (5) tally. Reads the row's own snapshot, also when there is a newer one; gone: snapshot-gone, and the charge stays.
+            steps.at(5, row.number)
             exact = self._engine.tally(layout, schema, row.snapshot)
             # (6) noise
+            steps.at(6, row.number)
             noisy = self._engine.add_noise(layout, exact)
             absent = self._absent(layout.question, row.snapshot)
             # Crash here: the noise is lost with the process and nobody has seen it. The retry draws anew: still one release.
             # (7) store
+            steps.at(7, row.number)
             with self._journal.write("release") as log:
                 now_there = ledger.find(log.db, row.digest, row.snapshot)
                 if now_there is None or now_there.release is None:  # another process may have been faster: its release is the one

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from collegium.errors import CollegiumError, Invalid, NotVerified, Refused, public_text
 from collegium.log.statement import MAX_STATEMENT, statement_id
+from collegium.party.receipts import Logged, check_receipt
 from collegium.question import Question
 from collegium.registry import Registry
 from collegium.statements import Details, Request
-from collegium_node.receipts import Logged, check_receipt
 
 __all__ = ["MAX_DETAILS", "Asked", "check_request", "parse_request", "purpose_of"]
 

@@ -150,13 +150,13 @@ app.add_typer(log_app)
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="Where to; must not exist.")], home: HomeOption = HERE) -> None:
     """Copy the database while the node runs. Keys are not in it; the output says what else to keep."""
-    from collegium_node.backup import KEYS_NOTE
-    from collegium_node.backup import backup as copy
+    from collegium.party.backup import backup as copy
 
     with opened(home) as node:
         entries = copy(node, file)
     say(f"Wrote {file}: {entries} log entries.")
-    say(KEYS_NOTE)
+    say("Keep with it, apart and secret: keys/ (who this node is) and snapshot.key (which rows of a person count).")
+    say("snapshots/ can be made again from the sources, but questions charged on them and not yet answered then stay unanswered.")
 
 
 @app.command()

@@ -14,6 +14,15 @@ A complete example, which is also the manual::
     answer_grid_ms = 0                    # answers leave on a grid of this many milliseconds, 0: at once
     max_parallel = 4                      # questions computed at the same time; the others wait
 
+    [national]
+    retention_days = 90                   # masked vectors are kept so long after the deadline of their national sum
+
+    [metrics]
+    listen = ""                           # "127.0.0.1:9464": Prometheus may fetch the figures there; loopback only
+
+    [traces]
+    export = false                        # spans of the steps of an answer, see the operators' page; needs answer_grid_ms >= 1000
+
     [sources.students]
     kind = "csv"                          # every column is read as text; .gz is unpacked
     path = "data/students-*.csv.gz"       # a file or a glob, relative to this file
@@ -57,6 +66,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from collegium.errors import Invalid
+from collegium.observing.settings import MetricsConfig
+from collegium_node.steps import GRID_AT_LEAST
 
 __all__ = [
     "ColumnConfig",
@@ -64,12 +75,14 @@ __all__ = [
     "CsvConfig",
     "DatasetConfig",
     "LimitsConfig",
+    "NationalConfig",
     "NodeConfig",
     "NodeTable",
     "ParquetConfig",
     "PostgresConfig",
     "SourceConfig",
     "SqlConfig",
+    "TracesConfig",
     "dsn_of",
     "parse_config",
     "read_config",
@@ -100,6 +113,18 @@ class CoordinatorConfig(_Frozen):
 class LimitsConfig(_Frozen):
     answer_grid_ms: Annotated[int, Field(ge=0, le=600_000)] = 0
     max_parallel: Annotated[int, Field(ge=1, le=64)] = 4
+
+
+class NationalConfig(_Frozen):
+    """Masked vectors and sealed seeds are needed until a round is over, and for whoever looks at it again."""
+
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+
+
+class TracesConfig(_Frozen):
+    """Whether spans leave this node for the collector that OTEL_EXPORTER_OTLP_ENDPOINT names. See `collegium_node.steps`."""
+
+    export: bool = False
 
 
 class CsvConfig(_Frozen):
@@ -185,9 +210,18 @@ class NodeConfig(_Frozen):
     node: NodeTable = NodeTable()
     coordinator: CoordinatorConfig = CoordinatorConfig()
     limits: LimitsConfig = LimitsConfig()
+    national: NationalConfig = NationalConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    traces: TracesConfig = TracesConfig()
     sources: dict[SourceName, SourceConfig] = {}
     datasets: dict[DatasetName, DatasetConfig] = {}
     file: Annotated[Path, Field(exclude=True)]
+
+    @model_validator(mode="after")
+    def _traces_on_the_grid(self) -> Self:
+        if self.traces.export and self.limits.answer_grid_ms < GRID_AT_LEAST:
+            raise ValueError(f"traces.export needs limits.answer_grid_ms of at least {GRID_AT_LEAST}: spans tell times of answers")
+        return self
 
     @model_validator(mode="after")
     def _sources_exist(self) -> Self:

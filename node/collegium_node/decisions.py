@@ -7,15 +7,18 @@ time: a request repeated a thousand times leaves one line in the log, not a thou
 from __future__ import annotations
 
 import sqlite3
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from collegium.party.journal import Journal, Writer
+from collegium.party.receipts import keep_logged
 from collegium.statements import Decision, Original, Release
 from collegium_node import ledger
 from collegium_node.asked import Asked
 from collegium_node.gate import SignedDecision, SignedRelease
-from collegium_node.journal import Journal, Writer
 from collegium_node.ledger import Row
-from collegium_node.receipts import keep_logged
+
+if TYPE_CHECKING:
+    from collegium_node.planned import Planned
 
 __all__ = ["at", "bound_row", "is_bound", "keep_request", "record", "release_of"]
 
@@ -48,22 +51,34 @@ def record(
     dataset: str | None = None,
     rho: int | None = None,
     original: Original | None = None,
+    planned: Planned | None = None,
 ) -> SignedDecision:
-    """Sign and log a decision, or find the newest one when it says the same. A hold also enters the steward's list."""
+    """Sign and log a decision, or find the newest one when it says the same. A hold also enters the steward's list.
+
+    Args:
+        planned: the plan of a national sum that it charges for or refuses. One on another plan never says the same.
+    """
+    plan = planned.id if planned is not None else None
     last = log.db.execute(
-        "SELECT idx, verdict, reason, snapshot FROM decisions WHERE request = ? AND number = ? ORDER BY idx DESC LIMIT 1",
+        "SELECT d.idx, d.verdict, d.reason, d.snapshot, p.plan FROM decisions d LEFT JOIN planned p ON p.idx = d.idx"
+        " WHERE d.request = ? AND d.number = ? ORDER BY d.idx DESC LIMIT 1",
         (asked.id, number),
     ).fetchone()
-    if last is not None and last[1:] == (verdict, reason, snapshot):
+    if last is not None and last[1:] == (verdict, reason, snapshot, plan):
         return at(log.db, last[0])
     keep_request(log, asked)
+    if planned is not None:
+        keep_logged(log, planned.id, planned.logged)
     decision = Decision(
         log=log.place, registry=log.registry, time=log.now, request=asked.id, number=number, verdict=verdict, question=question,
         reason=reason or None, snapshot=snapshot or None, unit=unit, period=period, dataset=dataset, rho=rho, original=original,
+        plan=plan,
     )  # fmt: skip
     entry = log.sign(decision, request=asked.id)
     values = (entry.index, asked.id, number, verdict, reason, question, snapshot)
     log.db.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    if plan is not None:
+        log.db.execute("INSERT INTO planned VALUES (?, ?)", (entry.index, plan))
     if verdict == "hold":
         log.db.execute("INSERT OR IGNORE INTO held VALUES (?, 'held', ?)", (asked.id, log.now))
     return SignedDecision(entry.index, entry.note, verdict, reason)

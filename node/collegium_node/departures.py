@@ -14,7 +14,9 @@ from typing import Any
 
 from collegium.accounting import epsilon_of
 from collegium.errors import CollegiumError, Invalid
+from collegium.national.statements import Submit
 from collegium.statements import Decision, Details, Release, Request
+from collegium_node import submissions
 from collegium_node.home import Node
 from collegium_node.ledger import Spending, spending
 from collegium_node.steward import InForce
@@ -30,7 +32,7 @@ ERASED = ""
 class Departure:
     """One release that left, or a charge for which nothing left (`figures` 0). Costs: nano-rho, and epsilon at its delta.
 
-    `purpose` and `sql` are empty when they were erased or not stated.
+    `purpose` and `sql` are empty when they were erased or not stated. `national`: a masked part of a national sum.
     """
 
     time: int
@@ -49,6 +51,7 @@ class Departure:
     epsilon: float
     again: bool
     withdrawn: bool
+    national: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,8 @@ class _Reader:
         self._names: dict[str, str] = {}
 
     def line(self, db: sqlite3.Connection, said: Decision) -> Departure:
-        row = db.execute(
-            "SELECT unit, dataset, release FROM charges WHERE digest = ? AND snapshot = ?", (said.question, said.snapshot)
-        ).fetchone()
+        query = "SELECT unit, dataset, release FROM charges WHERE digest = ? AND snapshot = ?"
+        row = db.execute(query, (said.plan or said.question, said.snapshot)).fetchone()
         (note,) = db.execute("SELECT note FROM entries WHERE kind = 'request' AND request = ?", (said.request,)).fetchone()
         request = Request.read(note)
         purpose, sql = self._details(db, request.details)
@@ -125,6 +127,11 @@ class _Reader:
             figures = sum(part.cells for part in release.parts)
             time = max(time, release.time)
             withdrawn = db.execute("SELECT 1 FROM withdrawals WHERE release = ?", (row[2],)).fetchone() is not None
+        if said.plan is not None:
+            found = submissions.find(db, said.plan)
+            if found is not None and found.submit is not None:
+                submit = Submit.read(db.execute("SELECT note FROM entries WHERE idx = ?", (found.submit,)).fetchone()[0])
+                figures, time = submit.vector.size // 8, max(time, submit.time)
         rho = said.rho or 0
         question = request.questions[said.number]
         schema = self._schemas.get(question.schema_id)
@@ -134,7 +141,7 @@ class _Reader:
             recipients=(self._recipient, request.researcher), purpose=purpose, question=words, sql=sql, dataset=row[1],
             unit=row[0], snapshot=self._snapshot(db, said.snapshot or ""), figures=figures, rho=rho,
             epsilon=float(f"{epsilon_of(rho, self._delta):.4g}") if rho else 0.0, again=said.verdict == "reuse",
-            withdrawn=withdrawn,
+            withdrawn=withdrawn, national=said.plan is not None,
         )  # fmt: skip
 
     def _details(self, db: sqlite3.Connection, digest: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ _WORDS = {
         "none": "Nothing left in this month.",
         "when": "when (UTC)", "question": "question", "who": "asked by", "purpose": "purpose", "cost": "cost: rho (epsilon)",
         "to": "who has it", "figures": "figures", "again": "went out before; no new cost", "withdrawn": "withdrawn: found wrong",
+        "national": "masked part of a national sum; nobody can read it alone",
         "unanswered": "Charged, and nothing left (the answer could not be finished; the charge stays)", "budget": "Budgets now",
         "unit": "budget", "period": "period", "spent": "spent", "left": "left", "of": "of", "ever": "spent ever",
         "lifetime": "lifetime", "refused": "{count} questions were refused.", "snapshot": "snapshot", "erased": "(erased)",
@@ -33,6 +34,7 @@ _WORDS = {
         "none": "本月没有数据离开。",
         "when": "时间（UTC）", "question": "问题", "who": "提问者", "purpose": "用途", "cost": "成本：rho（epsilon）",
         "to": "接收者", "figures": "数字个数", "again": "此前已发出，不另计成本", "withdrawn": "已撤回：发现有误",
+        "national": "全国汇总中的一份，已加掩码，无法单独读出",
         "unanswered": "已计费但未发出结果（未能完成；费用保留）", "budget": "当前预算", "unit": "预算", "period": "周期",
         "spent": "已用", "left": "剩余", "of": "总额", "ever": "累计已用", "lifetime": "终身上限",
         "refused": "拒绝了 {count} 个问题。",
@@ -42,6 +44,9 @@ _WORDS = {
         "limits": "日志不能证明原始数据属实，也不能证明没有人以其他方式读取数据。",
     },
 }  # fmt: skip
+
+_MARKS = ("again", "national", "withdrawn")
+"""What a line may be marked as: fields of a `Departure`, and words."""
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -84,7 +89,7 @@ def text(found: Departures) -> str:
         rows.append(f"    {words['who']}: {line.researcher}; {words['purpose']}: {line.purpose or words['erased']}")
         if line.sql:
             rows.append(f"    SQL: {' '.join(line.sql.split())}")
-        marks = [words[mark] for mark, is_so in (("again", line.again), ("withdrawn", line.withdrawn)) if is_so]
+        marks = [words[mark] for mark in _MARKS if getattr(line, mark)]
         rows.append(f"    {words['cost']}: {_cost(line.rho, line.epsilon)}; {words['to']}: {_to(line, found)}" + _joined(marks))
     if found.refused:
         rows += ["", words["refused"].format(count=found.refused)]
@@ -108,7 +113,7 @@ def _table(found: Departures, lines: tuple[Departure, ...]) -> str:
     heads = "".join(f"<th>{escape(words[each])}</th>" for each in ("when", "question", "who", "purpose", "cost", "figures", "to"))
     rows = []
     for line in lines:
-        marks = [words[mark] for mark, is_so in (("again", line.again), ("withdrawn", line.withdrawn)) if is_so]
+        marks = [words[mark] for mark in _MARKS if getattr(line, mark)]
         sql = f"<br><code>{escape(line.sql)}</code>" if line.sql else ""
         note = "".join(f"<br><small>{escape(mark)}</small>" for mark in marks)
         about = f"<br><small>{escape(words['snapshot'])} {escape(line.snapshot)}; {line.request[:12]}/{line.number}</small>"

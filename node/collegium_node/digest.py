@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collegium.errors import Failed, Invalid
-from collegium_node.durable import new_file, sync_folder
+from collegium.party.durable import new_file, sync_folder
 
 __all__ = ["NodeSecret", "load_secret", "person_digests"]
 

@@ -15,9 +15,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from collegium.errors import CollegiumError
+from collegium.party.fetch import fetch_registry
 from collegium.tls import dns_name, expires_at, renew_at
 from collegium_node.config import NodeConfig
-from collegium_node.fetch import fetch_registry
 from collegium_node.home import Home, Membership, Node
 from collegium_node.shelf import Shelf
 from collegium_node.steward import InForce, rekeyed
@@ -27,6 +27,7 @@ __all__ = ["Finding", "examine"]
 TIMEOUT = 10.0  # seconds for one network hop
 LEAST_FREE = 1 << 30  # bytes
 DAY = 86_400
+TRUSTEES = 3  # of a national sum; collegium.national.mask has it too, with all that masking needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,16 @@ class _Context:
             names = ", ".join(others)
             remedy = f"Ask them or the ministry whether that is right; then `collegium-node allow --researcher {others[0]} ...`."
             raise _Bad(f"not answered any more, because their key has been replaced: {names}", remedy, warning=True)
-        return f"{len(policy.allow)} rules, budgets for {', '.join(policy.budget)}"
+        known = f"{len(policy.allow)} rules, budgets for {', '.join(policy.budget)}"
+        if not policy.takes_part:
+            return known
+        trustees = len(self.node.members.registry.trustees())
+        if trustees < TRUSTEES:
+            remedy = "Nothing to do here: the ministry invites trustees."
+            raise _Bad(
+                f"allows national sums, and of the three trustees they need the federation has {trustees}", remedy, warning=True
+            )
+        return f"{known}; in national sums of at least {policy.national.smallest} universities"
 
     def close(self) -> None:
         if self.node is not None:

@@ -12,17 +12,25 @@ from tomlkit.items import AoT
 from collegium.errors import Invalid
 from collegium.keys import save_secret
 
-__all__ = ["allow_researcher", "refuse_researcher", "set_budget"]
+__all__ = ["allow_researcher", "refuse_researcher", "set_budget", "set_smallest"]
 
 
-def allow_researcher(path: Path, researcher: str, key: str, datasets: list[str], *, hold: bool, purpose: str) -> None:
-    """Put a rule first, in place of rules for the same researcher and datasets. No datasets: every dataset served."""
+def allow_researcher(
+    path: Path, researcher: str, key: str, datasets: list[str], *, hold: bool, purpose: str, release: str = "per_node"
+) -> None:
+    """Put a rule first, in place of rules for the same researcher and datasets. No datasets: every dataset served.
+
+    Args:
+        release: per_node, national or both.
+    """
     document = _read(path)
     wanted = sorted(set(datasets)) or "*"
     rule = tomlkit.table()
     rule.update({"researcher": researcher, "datasets": wanted, "mode": "hold" if hold else "allow"})
     if purpose:
         rule["purpose"] = purpose
+    if release != "per_node":
+        rule["release"] = release
     rule["key"] = key
     others = [each for each in _rules(document) if (each.get("researcher"), _datasets(each)) != (researcher, wanted)]
     for each in others:
@@ -53,6 +61,13 @@ def set_budget(path: Path, unit: str, figures: dict[str, Any]) -> None:
         if other != key:
             line.pop(other, None)
         line[key] = value
+    _write(path, document)
+
+
+def set_smallest(path: Path, smallest: int) -> None:
+    """Set [national] smallest: universities that a national sum must be of."""
+    document = _read(path)
+    document.setdefault("national", tomlkit.table())["smallest"] = smallest
     _write(path, document)
 
 

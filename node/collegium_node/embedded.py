@@ -8,11 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from collegium.layout import Layout
+from collegium.log.note import Verifier
+from collegium.national.statements import Plan
+from collegium.national.submission import Hidden
 from collegium.schema import Schema
 from collegium_node.digest import NodeSecret
 from collegium_node.engine.embedded import tally
 from collegium_node.engine.exact import ExactTally
-from collegium_node.noise import NoisyTally, add_noise
+from collegium_node.noise import NoisyTally, add_noise, hide_share
 from collegium_node.snapshot import load, read_snapshot
 
 __all__ = ["Embedded"]
@@ -38,3 +41,6 @@ class Embedded:
 
     def add_noise(self, layout: Layout, tally: ExactTally) -> NoisyTally:
         return add_noise(layout, tally)
+
+    def hide_share(self, tally: ExactTally, plan_note: bytes, plan: Plan, member: int, node: Verifier) -> Hidden:
+        return hide_share(tally, plan_note, plan, member, node)

@@ -5,6 +5,8 @@ The inventory of everything that can leave:
     a decision          signed; verdict, reason key, charge, public names                constant or public
     a release           signed; scales and sizes that follow from the question, and      noised (its payload), else public
                         the columns to which the steward's configuration maps nothing
+    a submission        signed digests; sealed seeds, and a vector of the length      noised and masked (its vector), the
+                        that the plan says                                            sealed seeds random, else public
     a withdrawal        signed; names a release and gives the steward's reason           public
     a receipt           hashes of signed entries and a signed, cosigned checkpoint       public
     the log             signed entries, hashes, and payloads, all under a confirmed      as above
@@ -13,8 +15,9 @@ The inventory of everything that can leave:
     a reason            a key of collegium.errors.PUBLIC_TEXTS                           constant
     a status            name, version, schema, ids and names the steward made public     public
 
-No other module of the node makes a reply message. The gate takes no tally, no frame, no exception text: there is no argument
-through which a row, a cell or a true count could pass.
+What is said about logs, by any party, and about errors is made in `collegium.party.replies`, on the same terms. No other module of
+the node, and none of `collegium.party`, makes a reply message. The gate takes no tally, no frame, no exception text: there is no
+argument through which a row, a cell or a true count could pass.
 """
 
 from __future__ import annotations
@@ -23,29 +26,25 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotReleased, NotVerified, Offline, Refused, public_text
-from collegium.log.checkpoint import read_checkpoint
-from collegium.log.statement import read_statement, statement_id
+from collegium.errors import PUBLIC_TEXTS
+from collegium.log.statement import statement_id
+from collegium.national.statements import Submit
 from collegium.statements import Decision, Policy, Release, Withdrawal
-from collegium.v1.log_pb2 import BlobReply, CheckpointReply, EntriesReply, ProofReply
-from collegium.v1.node_pb2 import AnswerReply, LearnReply, NodeStatus, QuestionAnswer
-from collegium.v1.witness_pb2 import CosignReply
+from collegium.v1.node_pb2 import AnswerReply, ClosedReply, NodeStatus, QuestionAnswer, SubmitReply
 
 __all__ = [
     "SignedDecision",
     "SignedRelease",
-    "blob",
-    "checkpoint",
-    "cosigned",
-    "entries",
+    "Submission",
+    "closed",
     "failed",
-    "learnt",
-    "proof",
-    "public_error",
+    "not_submitted",
+    "ready",
     "refused_or_held",
     "released",
     "reply",
     "status",
+    "submitted",
 ]
 
 
@@ -79,6 +78,16 @@ class SignedRelease:
     def indices(self) -> tuple[int, ...]:
         """Its own and its withdrawals': all of them are confirmed before any of them leaves."""
         return (self.index, *(Withdrawal.read(note).log.index for note in self.withdrawals))
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A SUBMIT as it stands in the node's log, and what lies beside it: three sealed seeds and the masked vector's bytes."""
+
+    index: int
+    note: bytes
+    sealed: tuple[bytes, ...]
+    vector: bytes
 
 
 def released(decision: SignedDecision, release: SignedRelease, receipts: Mapping[int, bytes]) -> QuestionAnswer:
@@ -128,6 +137,58 @@ def failed(reason: str, decision: SignedDecision | None = None, receipt: bytes =
     return QuestionAnswer(verdict=QuestionAnswer.FAILED, reason=_public(reason), decision=note, decision_receipt=receipt)
 
 
+def ready() -> QuestionAnswer:
+    """A question with release mode national that is allowed: nothing is signed or charged before its plan comes."""
+    return QuestionAnswer(verdict=QuestionAnswer.READY)
+
+
+def submitted(decision: SignedDecision, submission: Submission, receipts: Mapping[int, bytes]) -> SubmitReply:
+    """A stored submission with the charge that pays for it.
+
+    1. Both are statements of their kind, the decision is a charge, and both are of one plan.
+    2. The submission names this very charge. 3. Sealed seeds and vector are those that it signs. 4. `receipts` are of these two
+    entries. A breach is a fault of this program and ends in a plain failure.
+    """
+    # (1)
+    said, body = Decision.read(decision.note), Submit.read(submission.note)
+    if said.verdict != "charge" or said.plan is None or said.plan != body.plan:
+        raise AssertionError("a submission needs the charge for its plan")
+    # (2)
+    if (body.decision, body.log.index) != (decision.index, submission.index):
+        raise AssertionError("a submission of another charge")
+    # (3)
+    if tuple(hashlib.sha256(each).hexdigest() for each in submission.sealed) != body.seeds:
+        raise AssertionError("the sealed seeds are not those that were signed")
+    if (hashlib.sha256(submission.vector).hexdigest(), len(submission.vector)) != (body.vector.sha256, body.vector.size):
+        raise AssertionError("the vector is not the one that was signed")
+    # (4)
+    if not all(receipts[index].startswith(b"%bindex %d\n" % (RECEIPT, index)) for index in (decision.index, submission.index)):
+        raise AssertionError("a receipt of another entry")
+    return SubmitReply(
+        verdict=QuestionAnswer.RELEASED,
+        decision=decision.note,
+        decision_receipt=receipts[decision.index],
+        submit=submission.note,
+        submit_receipt=receipts[submission.index],
+        sealed=submission.sealed,
+        vector=submission.vector,
+    )
+
+
+def not_submitted(answer: QuestionAnswer) -> SubmitReply:
+    """The same refusal, hold or failure in reply to a plan."""
+    if answer.verdict not in (QuestionAnswer.REFUSED, QuestionAnswer.HELD, QuestionAnswer.FAILED):
+        raise AssertionError("this reply holds no submission")
+    return SubmitReply(
+        verdict=answer.verdict, reason=answer.reason, decision=answer.decision, decision_receipt=answer.decision_receipt
+    )
+
+
+def closed() -> ClosedReply:
+    """Taken note of."""
+    return ClosedReply()
+
+
 def reply(answers: Sequence[QuestionAnswer]) -> AnswerReply:
     """The answers in the order of the request's questions."""
     return AnswerReply(answers=answers)
@@ -148,58 +209,6 @@ def status(
         snapshot=snapshot,
         policy=policy,
     )
-
-
-def learnt(registry_size: int) -> LearnReply:
-    """How much of the registry this node has verified."""
-    return LearnReply(registry_size=registry_size)
-
-
-def checkpoint(note: bytes) -> CheckpointReply:
-    """This log's newest confirmed checkpoint; empty while there is none."""
-    if note:
-        read_checkpoint(note)
-    return CheckpointReply(checkpoint=note)
-
-
-def entries(first: int, notes: Sequence[bytes], size: int) -> EntriesReply:
-    """Entries of this log as they were signed; the caller has seen to it that they lie under a confirmed checkpoint."""
-    for note in notes:
-        read_statement(note)
-    return EntriesReply(first=first, entries=notes, size=size)
-
-
-def proof(hashes: Sequence[bytes]) -> ProofReply:
-    """An inclusion or consistency proof."""
-    if any(len(each) != 32 for each in hashes):
-        raise AssertionError("a hash has exactly 32 bytes")
-    return ProofReply(hashes=hashes)
-
-
-def blob(sha256: str, data: bytes) -> BlobReply:
-    """A payload that a signed, confirmed release names by its digest: a noised tally."""
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise AssertionError("the payload is not the one of its digest")
-    return BlobReply(data=data)
-
-
-def cosigned(line: bytes, known_size: int, known_checkpoint: bytes) -> CosignReply:
-    """This node's word as a witness: its cosignature, or what it knows of the log instead."""
-    if known_checkpoint:
-        read_checkpoint(known_checkpoint)
-    return CosignReply(cosignature=line, known_size=known_size, known_checkpoint=known_checkpoint)
-
-
-def public_error(error: BaseException) -> CollegiumError:
-    """The error that may leave for any error inside: its kind, a reason of the public table, and that table's text. No more."""
-    reason = error.reason if isinstance(error, CollegiumError) and error.reason in PUBLIC_TEXTS else "failed"
-    if isinstance(error, Refused):
-        return Refused(public_text(reason), by=error.by, reason=reason)
-    kind = next((kind for kind in _PLAIN if type(error) is kind), Failed)
-    return kind(public_text(reason), reason=reason)
-
-
-_PLAIN: tuple[type[CollegiumError], ...] = (Invalid, NotVerified, NotReleased, Offline, Failed)
 
 
 def _public(reason: str) -> str:

@@ -26,6 +26,9 @@ mode = "dial"                           # "dial": the node calls out, no inbound
 # answer_grid_ms = 250                  # answers leave on a grid of this many milliseconds
 # max_parallel = 4                      # questions computed at the same time
 
+# [national]
+# retention_days = 90                   # masked vectors are kept so long after the deadline of their national sum
+
 # [sources.graduates]
 # kind = "csv"                          # or "parquet", "sql" (over the other sources), "postgres"
 # path = "data/graduates-*.csv.gz"
@@ -60,6 +63,10 @@ POLICY_TOML = """\
 # datasets = ["graduate"]               # or "*"
 # mode = "hold"                         # every request waits for `collegium-node allow ID`; or "allow"
 # purpose = "annual report"             # optional; must occur in the request's purpose
+# release = "per_node"                  # own figures with noise; "national": only within a national sum; or "both"
+
+# [national]
+# smallest = 10                         # universities: of fewer no national sum may be that this one is in
 """
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "check",
     "find",
     "insert",
+    "of_plan",
     "period_of",
     "release",
     "spending",
@@ -67,7 +68,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One charge. `decision` and `release` are indices in the node's log; `release` is None until the answer is stored."""
+    """One charge. `decision` and `release` are indices in the node's log; `release` is None until the answer is stored.
+
+    `digest` is the question's, or the id of a national sum's plan: each round is a charge of its own, and has no release.
+    """
 
     digest: str
     snapshot: str
@@ -134,6 +138,12 @@ def bound_row(db: sqlite3.Connection, request: str, number: int, digest: str) ->
         (request, number, digest),
     ).fetchone()
     return find(db, digest, found[0]) if found else None
+
+
+def of_plan(db: sqlite3.Connection, plan: str) -> Row | None:
+    """The one charge for the plan of a national sum, whatever the snapshot: `digest` of such a row is the plan's id."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM charges WHERE digest = ?", (plan,)).fetchone()  # noqa: S608 (constant columns)
+    return Row(*found) if found else None
 
 
 def check(db: sqlite3.Connection, limits: Limits, *, unit: str, dataset: str, researcher: str, rho: int, time: int) -> str:

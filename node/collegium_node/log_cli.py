@@ -26,7 +26,7 @@ def export_log(
     folder: Annotated[Path, typer.Argument(help="Where to; this node's log becomes a subfolder of it.")], home: HomeOption = HERE
 ) -> None:
     """Write the log as static files for auditors. Repeat it any time: only what is new is written."""
-    from collegium_node.publish import export
+    from collegium.party.publish import export
 
     with opened(home) as node:
         done = export(node, folder)
@@ -68,7 +68,7 @@ def recover(
 
     A new log counts all budgets as spent: what the lost part has charged is not known. Stop `serve` first.
     """
-    from collegium_node.alone import alone
+    from collegium.party.alone import alone
     from collegium_node.home import Home
 
     if folder is not None and new_log:
@@ -96,8 +96,8 @@ def _replay(node: Node, folder: Path | None) -> int:
 
     if folder is not None:
         return replay(node, folder)
-    from collegium_node.fetch import fetch_registry
-    from collegium_node.mirrored import fetch_copy
+    from collegium.party.fetch import fetch_registry
+    from collegium.party.mirrored import fetch_copy
 
     proxy = node.home.config().coordinator.proxy
     fetch_registry(node, proxy)  # a database that was lost altogether knows nobody yet

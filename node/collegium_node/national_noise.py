@@ -7,7 +7,7 @@ The share alone protects little; see docs/national-sums.md for what the sum prom
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from collegium_node.choice import Int64s
 
 __all__ = ["SharedPart", "add_share"]
 
+Draw = Callable[[float], Callable[[list[int]], Sequence[int]]]
+"""A scale's noise: it takes a vector and gives it with noise."""
+
 dp.enable_features("contrib")  # see collegium_node.noise
 
 
@@ -36,7 +39,7 @@ class SharedPart:
     reach: int
 
 
-def add_share(parts: Sequence[SharedPart], exact: Int64s) -> NDArray[np.uint64]:
+def add_share(parts: Sequence[SharedPart], exact: Int64s, *, draw: Draw | None = None) -> NDArray[np.uint64]:
     """2^f·tally + noise modulo 2^64, shape (sum of the parts' cells,). One draw: the result is stored, never made again.
 
     `exact` are the figures of a tally, which `collegium_node.noise` alone may open; this module opens none.
@@ -46,9 +49,13 @@ def add_share(parts: Sequence[SharedPart], exact: Int64s) -> NDArray[np.uint64]:
        nothing. Refusing instead would tell of a row.
     3. The noise of a part is drawn in one call on zeros and added with wrap-around.
 
+    Args:
+        draw: other noise than OpenDP's, for tests of the arithmetic; no caller within the node passes one (a test looks).
+
     Raises:
         Failed: (1) does not hold. The text holds no figure.
     """
+    draw = draw or _gaussian
     # (1)
     if exact.shape != (sum(part.cells for part in parts),):
         raise Failed("the tally does not fit the plan of the national sum")
@@ -60,7 +67,7 @@ def add_share(parts: Sequence[SharedPart], exact: Int64s) -> NDArray[np.uint64]:
         # (2)
         values = np.clip(exact[start : start + part.cells], -part.reach, part.reach).astype(np.int64)
         # (3)
-        noise = np.asarray(_gaussian(part.share.scale)([0] * part.cells), dtype=np.int64)
+        noise = np.asarray(draw(part.share.scale)([0] * part.cells), dtype=np.int64)
         result[start : start + part.cells] = (values.view(np.uint64) << np.uint64(part.share.fine)) + noise.view(np.uint64)
         start += part.cells
     return result

@@ -24,11 +24,11 @@ from typing import Any
 
 from collegium.enrolment import Keys
 from collegium.errors import CollegiumError, Invalid
+from collegium.party.fetch import fetch_registry
 from collegium.replacing import Enrol, certified, former_folder, send
 from collegium.statements import Policy as PolicyStatement
 from collegium.token import parse_token
 from collegium_node import shelf
-from collegium_node.fetch import fetch_registry
 from collegium_node.home import Home, Node
 from collegium_node.policy import NOTHING, Lost, Policy
 from collegium_node.steward import InForce, read_draft, sign_if_changed

@@ -11,6 +11,9 @@ There is no seed and no way to pass one. OpenDP draws from a generator that the 
 in a forked child (tested: an upgrade of OpenDP may change its generator). What no process can see is a copy of a whole running
 virtual machine: two copies resumed from one image of its memory draw the same noise until the generator's next reseeding, minutes
 later. The ledger of such a node is a copy too, which its log shows.
+
+For a national sum the same exact tally gets this node's share of the noise (`collegium_node.national_noise`) and is masked at once:
+a share alone protects little, so what leaves this module is the masked vector, and nobody at the node ever sees another.
 """
 
 from __future__ import annotations
@@ -29,10 +32,15 @@ import opendp.prelude as dp
 
 from collegium.errors import Failed
 from collegium.layout import Layout, Part
+from collegium.log.note import Verifier
+from collegium.national.share import Share
+from collegium.national.statements import Plan
+from collegium.national.submission import Hidden, hide
 from collegium_node.choice import Int64s
 from collegium_node.engine.exact import ExactTally
+from collegium_node.national_noise import SharedPart, add_share
 
-__all__ = ["NoisyTally", "add_noise", "rho_stated", "scale_for"]
+__all__ = ["NoisyTally", "add_noise", "hide_share", "rho_stated", "scale_for"]
 
 NANO = 10**9
 HEAD_ROOM = 2**62
@@ -72,6 +80,20 @@ def add_noise(layout: Layout, tally: ExactTally) -> NoisyTally:
         noisy[part.start : part.stop] = _measurement(scale)(values.tolist())
         scales.append(scale)
     return NoisyTally(noisy.tobytes(), tuple(scales))
+
+
+def hide_share(tally: ExactTally, plan_note: bytes, plan: Plan, member: int, node: Verifier) -> Hidden:
+    """This node's part of a national sum: the tally with its share of the noise, under three masks. Once for a charge.
+
+    Args:
+        plan: of `plan_note`, checked before: its parts are those of the tally's layout.
+        member: this node's place in the roster.
+
+    Raises:
+        Failed: the tally does not fit the plan. The text holds no figure.
+    """
+    parts = [SharedPart(part.cells, Share(part.fine, float(part.scale)), part.reach) for part in plan.parts]
+    return hide(plan_note, plan, member, node, add_share(parts, tally.open()))
 
 
 def scale_for(part: Part) -> float:

@@ -4,6 +4,9 @@ The policy in force is the newest signed policy statement in the node's log, nev
 edits, and it takes effect when it has been signed. Researchers are named together with their *key*: somebody who is later
 registered under the same name with another key is not allowed. Rules are read from the top; the first that fits decides.
 
+A rule says in which release modes it answers: this node's own figures with noise (`per_node`), its part of a national sum
+(`national`), or both. A rule fits a question only in a mode that it names; where all else of a rule fits, the refusal says `mode`.
+
 A verdict depends on the policy and on the request alone.
 """
 
@@ -12,14 +15,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from collegium.errors import Invalid
 from collegium_node.ledger import Budget, Limits
 
-__all__ = ["NOTHING", "BudgetLine", "Lost", "Policy", "Rule", "Verdict"]
+__all__ = ["NOTHING", "BudgetLine", "Lost", "Mode", "National", "Policy", "Rule", "Verdict"]
 
 NanoRho = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+Mode = Literal["per_node", "national"]
+PER_NODE: tuple[Mode, ...] = ("per_node",)
+"""What a rule without `release` means: policies signed before there were national sums say nothing of it."""
 
 
 class _Closed(BaseModel):
@@ -34,6 +40,14 @@ class Rule(_Closed):
     datasets: Annotated[tuple[str, ...], Field(min_length=1)]
     mode: Literal["allow", "hold"] = "allow"
     purpose: str = ""
+    release: Annotated[tuple[Mode, ...], Field(min_length=1, max_length=2)] = PER_NODE
+
+    @field_validator("release")
+    @classmethod
+    def _once(cls, release: tuple[Mode, ...]) -> tuple[Mode, ...]:
+        if len(set(release)) != len(release):
+            raise ValueError("a release mode stands once")
+        return tuple(sorted(release, reverse=True))  # one spelling: per_node first
 
     def fits(self, researcher: str, key: str, dataset: str, purpose: str) -> bool:
         return (
@@ -73,6 +87,12 @@ class Lost(_Closed):
     time: Annotated[int, Field(ge=0, strict=True)]
 
 
+class National(_Closed):
+    """`smallest`: a part of this node goes into no national sum that could be one of fewer universities."""
+
+    smallest: Annotated[int, Field(ge=2, le=100_000, strict=True)] = 10
+
+
 class Policy(_Closed):
     """All of a steward's rules. `largest_question`: the most one question may cost, nano-rho; None leaves it to the budgets.
 
@@ -84,12 +104,22 @@ class Policy(_Closed):
     largest_question: NanoRho | None = None
     allow: tuple[Rule, ...] = ()
     lost: dict[str, Lost] | None = None
+    national: National = National()
 
-    def verdict(self, *, researcher: str, key: str, dataset: str, purpose: str, rho: int) -> Verdict:
-        """What the policy says to one question, before any budget is looked at."""
-        rule = next((rule for rule in self.allow if rule.fits(researcher, key, dataset, purpose)), None)
+    def verdict(
+        self, *, researcher: str, key: str, dataset: str, purpose: str, rho: int, mode: Mode = "per_node", least: int | None = None
+    ) -> Verdict:
+        """What the policy says to one question, before any budget is looked at.
+
+        Args:
+            least: of a national sum, the fewest universities it may come to be of, as far as that is known yet.
+        """
+        fitting = [rule for rule in self.allow if rule.fits(researcher, key, dataset, purpose)]
+        rule = next((rule for rule in fitting if mode in rule.release), None)
         if rule is None:
-            return Verdict("refuse", "not-allowed")
+            return Verdict("refuse", "mode" if fitting else "not-allowed")
+        if least is not None and least < self.national.smallest:
+            return Verdict("refuse", "too-few")
         if self.largest_question is not None and rho > self.largest_question:
             return Verdict("refuse", "too-costly")
         return Verdict("hold", "held") if rule.mode == "hold" else Verdict("allow")
@@ -101,9 +131,20 @@ class Policy(_Closed):
         lost = {unit: (line.rho, line.time) for unit, line in (self.lost or {}).items()}
         return Limits(budgets, self.limits.dataset, self.limits.researcher, lost)
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether any rule lets this node's part into a national sum."""
+        return any("national" in rule.release for rule in self.allow)
+
     def to_json(self) -> dict[str, Any]:
-        """The plain tree that is signed."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """The plain tree that is signed. A policy without national sums is spelled as it was before there were any."""
+        tree = self.model_dump(mode="json", exclude_none=True)
+        for rule, spelled in zip(self.allow, tree["allow"], strict=True):
+            if rule.release == PER_NODE:
+                del spelled["release"]
+        if self.national == National() and not self.takes_part:
+            del tree["national"]
+        return tree
 
     @classmethod
     def from_json(cls, tree: Any, *, place: str = "policy") -> Policy:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from collegium.errors import Invalid
+from collegium.party.journal import Journal
 from collegium.question import Question
 from collegium.statements import Decision, Request
 from collegium_node.asked import purpose_of
-from collegium_node.journal import Journal
 from collegium_node.policy import Verdict
 
 __all__ = ["HeldRequest", "apply_steward", "decide", "listing"]

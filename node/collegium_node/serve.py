@@ -12,68 +12,49 @@ that proves to be restored stops signing at once; the process stays, so that who
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
-from collegium.enrolment import renew
-from collegium.errors import CollegiumError, Exit, rule_of
-from collegium.tls import renew_at
+from collegium.errors import CollegiumError, Exit
+from collegium.party import publish
+from collegium.party.alone import alone
+from collegium.party.cosigning import Cosigning
+from collegium.party.dialling import Dialling, Services
+from collegium.party.fetch import coordinator_channel, tls_of
+from collegium.party.lines import Lines, of_loop, take_over
+from collegium.party.logservice import LogService, WitnessService
+from collegium.party.mirrored import check_copy
+from collegium.party.receipts import Receipts
+from collegium.party.relay import ChannelRelay
+from collegium.party.serving import Stop, needed, renew_forever
+from collegium.party.witness import Witnessing
 from collegium.transport.channels import listen, new_server, server_credentials
-from collegium.transport.dial import dial_forever, dial_once
-from collegium.transport.dispatch import add_service, handlers_of
-from collegium.transport.endpoint import Endpoint
+from collegium.transport.dispatch import add_service
 from collegium.transport.node_client import ChannelCaller
-from collegium.transport.peer import COORDINATOR, Peer, only_role
+from collegium.transport.peer import COORDINATOR, only_role
 from collegium.transport.status import to_public_status
 from collegium.v1 import log_pb2, node_pb2, witness_pb2
-from collegium_node import metrics, publish
-from collegium_node.alone import alone
+from collegium_node import submissions
 from collegium_node.answer import Answering
 from collegium_node.config import NodeConfig
-from collegium_node.cosigning import Cosigning
 from collegium_node.digest import load_secret
 from collegium_node.embedded import Embedded
 from collegium_node.engine import warm_up
-from collegium_node.fetch import coordinator_channel, tls_of
 from collegium_node.home import Home, Node
-from collegium_node.lines import Lines, of_loop, take_over
-from collegium_node.logservice import LogService, WitnessService
-from collegium_node.mirrored import check_copy
-from collegium_node.receipts import Receipts
-from collegium_node.relay import ChannelRelay, TunnelRelay
+from collegium_node.metrics import EVERY, Metrics
+from collegium_node.observed import exported
 from collegium_node.service import NodeService
 from collegium_node.steward import InForce, sign_draft
-from collegium_node.witness import Witnessing
 
 __all__ = ["serve"]
-
-Services = Sequence[tuple[Any, Any]]
-"""Servicers and the descriptors of their services."""
 
 NODE = node_pb2.DESCRIPTOR.services_by_name["Node"]
 LOG = log_pb2.DESCRIPTOR.services_by_name["Log"]
 WITNESS = witness_pb2.DESCRIPTOR.services_by_name["Witness"]
-METRICS_EVERY = 5.0  # seconds
-RENEW_CHECK = 600.0  # seconds between looks at the certificate
-GRACE = 30.0  # seconds that questions in flight get when the process is told to stop
-
-
-@dataclass(slots=True)
-class _Stop:
-    """Why and when to end: set once, read by `serve`."""
-
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    code: Exit = Exit.OK
-
-    def __call__(self, code: Exit = Exit.OK) -> None:
-        if not self.event.is_set():
-            self.code = code
-            self.event.set()
+FORGET_EVERY = 3600.0  # seconds between looks for masked vectors whose time is over
 
 
 def serve(home: Home, *, clock: Callable[[], float] = time.time, stream: TextIO = sys.stderr) -> Exit:
@@ -95,7 +76,7 @@ def serve(home: Home, *, clock: Callable[[], float] = time.time, stream: TextIO 
 async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[], float]) -> Exit:
     loop = asyncio.get_running_loop()
     of_loop(lines, loop)
-    stop = _Stop()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, _sign_policy, node, lines)
@@ -107,10 +88,13 @@ async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[
         name=node.membership.name, journal=node.journal, members=node.members, policy=InForce(node.journal), engine=engine,
         receipts=Receipts(node.journal, node.quorum), clock=clock, lines=lines,
     )  # fmt: skip
+    traces = exported(node, config, lines)
     service = NodeService(
         node, answering, lines, max_parallel=config.limits.max_parallel, grid_ms=config.limits.answer_grid_ms,
-        on_broken=lambda: stop(Exit.FAILED),
+        on_broken=lambda: stop(Exit.FAILED), steps=traces.steps,
     )  # fmt: skip
+    dials = config.coordinator.mode == "dial"
+    metrics = Metrics(node, clock, lines=lines, dials=dials, waiting=lambda: service.in_flight).opened(config.metrics.listen)
     services = (
         (service, NODE),
         (LogService(node, service.small), LOG),
@@ -119,16 +103,17 @@ async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[
     line = (
         _Listening(node, config, services, lines)
         if config.coordinator.mode == "listen"
-        else _Dialling(node, config, services, lines)
+        else Dialling(node, services, lines, proxy=config.coordinator.proxy)
     )
     cosigning = Cosigning(node, line.relay, lines)
     beside = [
         asyncio.create_task(work)
         for work in (
             _warm_up(lines),
-            _renew_forever(node, lines, clock, line.renewed),
-            _needed(cosigning.run(), stop, lines),
-            metrics.keep(node, every=METRICS_EVERY),
+            renew_forever(node, lines, clock, line.renewed),
+            needed(cosigning.run(), stop, lines),
+            _forget_forever(node, config, lines, clock),
+            metrics.keep(max(EVERY, config.limits.answer_grid_ms / 1000)),
         )
     ]
     try:
@@ -138,19 +123,26 @@ async def _serve(node: Node, config: NodeConfig, lines: Lines, clock: Callable[[
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
     await service.drain()
+    metrics.close()
+    traces.close()
     if node.store.broken is None:
         node.quorum.save(now=True)
     lines.event("stopped", code=int(stop.code))
     return stop.code
 
 
-async def _needed(work: Coroutine[Any, Any, None], stop: _Stop, lines: Lines) -> None:
-    """Work without which the process is of no use: when it breaks, the process ends and its successor begins anew."""
-    try:
-        await work
-    except Exception as error:
-        lines.failure("broken", error)
-        stop(Exit.FAILED)
+async def _forget_forever(
+    node: Node, config: NodeConfig, lines: Lines, clock: Callable[[], float], *, every: float = FORGET_EVERY
+) -> None:
+    """Masked vectors whose time is over are deleted, at the start and every hour."""
+    while True:
+        try:
+            count = await asyncio.to_thread(submissions.forget, node.store, clock(), config.national.retention_days)
+            if count:
+                lines.event("vectors-deleted", count=count)
+        except CollegiumError as error:  # a database in use by another process: an hour later it is not
+            lines.failure("not-deleted", error)
+        await asyncio.sleep(every)
 
 
 async def _warm_up(lines: Lines) -> None:
@@ -161,54 +153,6 @@ async def _warm_up(lines: Lines) -> None:
         lines.failure("kernel", error)
 
 
-class _Dialling:
-    """A tunnel to the coordinator, opened again whenever it ends. Witnesses are reached through it."""
-
-    def __init__(self, node: Node, config: NodeConfig, services: Services, lines: Lines) -> None:
-        self._node, self._config, self._lines = node, config, lines
-        peer = Peer(node.membership.federation, COORDINATOR, COORDINATOR)
-        self._handlers = {
-            method: handler
-            for servicer, service in services
-            for method, handler in handlers_of(servicer, service, peer=peer, status=to_public_status).items()
-        }
-        self._live: list[Endpoint] = []
-        self._asking: asyncio.Task[None] | None = None
-        self.relay = TunnelRelay(self._live)
-
-    async def run(self, stop: _Stop) -> None:
-        membership = self._node.membership
-        self._lines.event("serving", mode="dial", name=membership.name, coordinator=membership.service)
-        dialling = asyncio.create_task(dial_forever(self._attempt, failed=self._failed))
-        await stop.event.wait()
-        for endpoint in self._live:
-            await endpoint.close(grace=GRACE if stop.code is Exit.OK else 0.0)
-        dialling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await dialling
-
-    async def renewed(self) -> None:
-        """Calls in flight end on the old tunnel; the next one is opened with the new certificate."""
-        for endpoint in list(self._live):
-            await endpoint.close(grace=GRACE)
-
-    async def _attempt(self) -> None:
-        home, membership, proxy = self._node.home, self._node.membership, self._config.coordinator.proxy
-        await dial_once(
-            lambda: coordinator_channel(home, membership, proxy), self._handlers, self._opened, place=membership.service
-        )
-
-    def _opened(self, endpoint: Endpoint) -> None:
-        self._live[:] = [endpoint]
-        self._asking = asyncio.create_task(check_copy(endpoint, self._node, self._lines))
-        self._lines.event("connected", coordinator=self._node.membership.service)
-
-    def _failed(self, error: Exception | None, wait: float) -> None:
-        self._live.clear()
-        kind = rule_of(error).error.kind if error is not None else "ended"
-        self._lines.event("disconnected", kind=kind, retry_ms=round(wait * 1000))
-
-
 class _Listening:
     """The same services behind a port. Witnesses are reached by calling the coordinator's."""
 
@@ -216,7 +160,7 @@ class _Listening:
         self._node, self._config, self._services, self._lines = node, config, services, lines
         self.relay = ChannelRelay(lambda: coordinator_channel(node.home, node.membership, config.coordinator.proxy))
 
-    async def run(self, stop: _Stop) -> None:
+    async def run(self, stop: Stop) -> None:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
         from grpc_health.v1.health import aio as healths
         from grpc_reflection.v1alpha import reflection
@@ -237,7 +181,7 @@ class _Listening:
         asking = asyncio.create_task(self._ask())
         await stop.event.wait()
         await health.enter_graceful_shutdown()
-        await server.stop(GRACE if stop.code is Exit.OK else 0.0)
+        await server.stop(stop.grace)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await self.relay.close()
@@ -253,29 +197,6 @@ class _Listening:
     async def renewed(self) -> None:
         """The port follows the files by itself; the channel to the coordinator is opened anew."""
         await self.relay.close()
-
-
-async def _renew_forever(
-    node: Node, lines: Lines, clock: Callable[[], float], renewed: Callable[[], Awaitable[None]], *, every: float = RENEW_CHECK
-) -> None:
-    """Looks every so many seconds. A new certificate at two thirds of the old one's life, tried again until it works;
-    connections take it up at once.
-    """
-    while True:
-        try:
-            if clock() >= renew_at(node.home.keys.certificate.read_bytes()):
-                await asyncio.to_thread(renew_now, node, clock)
-                lines.event("certificate-renewed")
-                await renewed()
-        except Exception as error:
-            lines.failure("renewal-failed", error)
-        await asyncio.sleep(every)
-
-
-def renew_now(node: Node, clock: Callable[[], float]) -> None:
-    """Fetch a new certificate, also when the old one has expired: the statement key proves who asks."""
-    membership = node.membership
-    renew(membership.enrolment, membership.ca.encode(), node.journal.statements, node.home.keys, clock=clock)
 
 
 def _sign_policy(node: Node, lines: Lines) -> None:

@@ -10,30 +10,26 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import collegium
-from collegium.errors import CollegiumError, Failed, public_text
+from collegium.errors import CollegiumError
+from collegium.party import replies
+from collegium.party.lines import Lines
+from collegium.party.working import Working
 from collegium.v1 import node_pb2, node_pb2_grpc
 from collegium_node import gate
 from collegium_node.answer import Answering
+from collegium_node.closed import Ended, take_close
 from collegium_node.home import Node
-from collegium_node.lines import Lines
+from collegium_node.planned import Sent
 from collegium_node.shelf import Shelf
+from collegium_node.steps import OFF, Steps
 from collegium_node.steward import rekeyed
-from collegium_node.store import StorageBroken
 
-__all__ = ["NodeService", "Work"]
+__all__ = ["NodeService"]
 
-MAX_WAITING = 256
 T = TypeVar("T")
-
-
-class Work(Protocol):
-    """Runs blocking code off the event loop; its error leaves through the gate."""
-
-    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 class NodeService(node_pb2_grpc.NodeServicer):
@@ -55,37 +51,55 @@ class NodeService(node_pb2_grpc.NodeServicer):
         on_broken: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        steps: Steps = OFF,
     ) -> None:
         self._node = node
         self._answering = answering
         self._lines = lines
-        self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="answer")
-        self._small = ThreadPoolExecutor(1, thread_name_prefix="small")
+        self._working = Working(lines, threads=max_parallel, on_broken=on_broken)
         self._grid = grid_ms / 1000
-        self._on_broken = on_broken
         self._monotonic = monotonic
         self._sleep = sleep
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._steps = steps
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are being worked on or wait for their turn."""
+        return self._working.in_flight
 
     async def Status(self, request: node_pb2.NodeStatusRequest, context: Any) -> node_pb2.NodeStatus:
-        return await self._run(self._small, self.status)
+        return await self._working.small(self.status)
 
     async def Learn(self, request: node_pb2.LearnRequest, context: Any) -> node_pb2.LearnReply:
-        return await self._run(self._small, self._learn, request)
+        return await self._working.small(self._learn, request)
 
     async def Answer(self, request: node_pb2.AnswerRequest, context: Any) -> node_pb2.AnswerReply:
-        began = self._monotonic()
-        try:
-            return await self._run(self._pool, self._answering.answer, request.request, request.details, request.receipt)
-        finally:
-            if self._grid:  # refusals and failures too: they must not be told apart by their time either
-                await self._sleep(self._grid - (self._monotonic() - began) % self._grid)
+        work = functools.partial(self._answering.answer, request.request, request.details, request.receipt)
+        return await self._on_the_grid("answer", work)
+
+    async def Submit(self, request: node_pb2.SubmitRequest, context: Any) -> node_pb2.SubmitReply:
+        sent = Sent(request.plan, request.plan_receipt, request.roster, request.registry_checkpoint, tuple(request.keys))
+        submit = self._answering.submitting.submit
+        return await self._on_the_grid("submit", functools.partial(submit, request.request, request.details, request.receipt, sent))
+
+    async def Closed(self, request: node_pb2.ClosedRequest, context: Any) -> node_pb2.ClosedReply:
+        ended = Ended(request.plan, request.submit_receipt, request.close, request.close_receipt, request.participants)
+        await self._working.small(take_close, ended, self._node.journal, self._node.members, self._lines)
+        return gate.closed()
+
+    async def _on_the_grid(self, name: str, work: Callable[[], T]) -> T:
+        """Work on rows: refusals and failures too leave on the grid, they must not be told apart by their time either."""
+        with self._steps.call(name):
+            began = self._monotonic()
+            try:
+                return await self._working.run(work)
+            finally:
+                if self._grid:
+                    await self._sleep(self._grid - (self._monotonic() - began) % self._grid)
 
     async def small(self, work: Callable[[], T], /) -> T:
         """Work that neither counts nor waits: reading the log, cosigning. One at a time, beside the answers."""
-        return await self._run(self._small, work)
+        return await self._working.small(work)
 
     def status(self) -> node_pb2.NodeStatus:
         """Who this is, from the database: nothing is kept between calls."""
@@ -107,9 +121,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
 
     async def drain(self) -> None:
         """Wait until no call is in flight. The caller has stopped taking new ones."""
-        await self._idle.wait()
-        self._pool.shutdown(wait=True)
-        self._small.shutdown(wait=True)
+        await self._working.drain()
 
     def _learn(self, request: node_pb2.LearnRequest) -> node_pb2.LearnReply:
         size = self._node.members.learn(request.first, list(request.entries), request.checkpoint)
@@ -120,29 +132,4 @@ class NodeService(node_pb2_grpc.NodeServicer):
             self._lines.failure("own-registration", error)
         for name in rekeyed(self._node):
             self._lines.event("researcher-rekeyed", researcher=name, remedy=f"collegium-node allow --researcher {name}")
-        return gate.learnt(size)
-
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
-        """Run `work` in a pool; its error leaves through the gate."""
-        if self._in_flight >= MAX_WAITING:
-            raise Failed(public_text("busy"), reason="busy")
-        future = asyncio.get_running_loop().run_in_executor(pool, functools.partial(work, *args))
-        self._in_flight += 1
-        self._idle.clear()
-        future.add_done_callback(self._done)
-        try:
-            # Shielded: a caller who hangs up does not stop an answer between its charge and its release.
-            return await asyncio.shield(future)
-        except Exception as error:
-            raise gate.public_error(error) from None
-
-    def _done(self, future: asyncio.Future[Any]) -> None:
-        """The work has ended, whether or not anybody still waits for it."""
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
-        error = None if future.cancelled() else future.exception()
-        if error is not None:
-            self._lines.failure("call-failed", error)
-            if isinstance(error, StorageBroken):
-                self._on_broken()
+        return replies.learnt(size)

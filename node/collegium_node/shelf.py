@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collegium.errors import Refused, public_text
+from collegium.party.journal import Journal
 from collegium.statements import PolicySnapshot
-from collegium_node.journal import Journal
 
 __all__ = ["Shelf", "Shelved", "add", "listing", "signed"]
 

@@ -41,10 +41,10 @@ import polars as pl
 import pyarrow as pa
 
 from collegium.errors import CollegiumError, Failed, Invalid, Refused
+from collegium.party.durable import new_file, sync_folder
 from collegium.schema import Schema
 from collegium_node.config import NodeConfig
 from collegium_node.digest import NodeSecret
-from collegium_node.durable import new_file, sync_folder
 from collegium_node.mapping import plan_dataset
 from collegium_node.prepare import Prepared, prepare
 

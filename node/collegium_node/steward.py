@@ -16,8 +16,12 @@
     researcher = "li-wei"
     datasets = ["graduate"]                # or "*"
     mode = "allow"                         # or "hold": every request waits for `collegium-node allow ID`
+    release = "per_node"                   # own figures; "national": only within a national sum; or "both"
     purpose = "annual report"              # optional; must occur in the purpose
     key = "..."                            # filled in when the policy is signed
+
+    [national]
+    smallest = 10                          # universities: of fewer no national sum may be that this one is in
 
 Epsilon is converted to rho at the federation's delta when the policy is signed. A researcher's key is taken from the verified
 registry the first time and kept from then on: if another key is ever registered under the name, the rule does not fit it until
@@ -34,15 +38,17 @@ from typing import Any
 
 from collegium.accounting import rho_of
 from collegium.errors import CollegiumError, Invalid
+from collegium.party.journal import Journal, Writer
 from collegium.statements import Policy as PolicyStatement
 from collegium_node import shelf
 from collegium_node.home import Node
-from collegium_node.journal import Journal, Writer
 from collegium_node.policy import NOTHING, Policy
 
-__all__ = ["InForce", "read_draft", "rekeyed", "sign_draft", "sign_if_changed"]
+__all__ = ["RELEASES", "InForce", "read_draft", "rekeyed", "sign_draft", "sign_if_changed"]
 
 NANO = 10**9
+RELEASES = {"per_node": ["per_node"], "national": ["national"], "both": ["per_node", "national"]}
+"""What `release` may say in policy.toml instead of a list."""
 
 
 class InForce:
@@ -140,11 +146,14 @@ def read_draft(path: Path, delta: str, key_of: Callable[[str], str]) -> Policy:
         line = dict(_table(table, f"{place}: allow.{number}"))
         if line.get("datasets") == "*":
             line["datasets"] = ["*"]
+        if "release" in line:
+            line["release"] = RELEASES.get(str(line["release"]), line["release"])
         if not line.get("key") and isinstance(line.get("researcher"), str):
             line["key"] = key_of(line["researcher"])
         rules.append(line)
+    national = dict(_table(tree.pop("national", {}), f"{place}: national"))
     _nothing_left(tree, place)
-    whole = {"budget": budgets, "limits": limits, "largest_question": largest, "allow": rules}
+    whole = {"budget": budgets, "limits": limits, "largest_question": largest, "allow": rules, "national": national}
     return Policy.from_json(whole, place=place)
 
 

@@ -49,11 +49,18 @@ def allow(
     dataset: Annotated[list[str] | None, typer.Option("--dataset", help="Only this dataset. May be repeated.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Every request of theirs waits for `allow ID`.")] = False,
     purpose: Annotated[str, typer.Option("--purpose", help="Only requests whose purpose contains this.")] = "",
+    release: Annotated[
+        str, typer.Option("--release", help="per_node: own figures with noise; national: only within a national sum; or both.")
+    ] = "per_node",
+    smallest: Annotated[
+        int, typer.Option("--smallest", help="Take part in no national sum, of anybody, that may be of fewer universities.")
+    ] = 0,
     home: HomeOption = HERE,
 ) -> None:
     """Allow a held request, or a researcher."""
-    from collegium_node.draft import allow_researcher
+    from collegium_node.draft import allow_researcher, set_smallest
     from collegium_node.requests import decide
+    from collegium_node.steward import RELEASES
 
     _one_of(request, researcher, "a held request's ID or --researcher NAME")
     with opened(home) as node:
@@ -61,13 +68,18 @@ def allow(
             line = decide(node.journal, request, allow=True)
             say(f"Allowed {line.id[:12]} of {line.researcher}. It is answered when the coordinator asks again.")
             return
+        if release not in RELEASES:
+            raise Invalid(f"{release!r} is no release mode", place="--release", remedy=f"Write one of: {', '.join(RELEASES)}.")
         for name in dataset or ():
             node.members.registry.schema.dataset(name, place="--dataset")
         key = _key_of(node, researcher)
         with _edit(node):
-            allow_researcher(node.home.policy_file, researcher, key, dataset or [], hold=hold, purpose=purpose)
+            allow_researcher(node.home.policy_file, researcher, key, dataset or [], hold=hold, purpose=purpose, release=release)
+            if smallest:
+                set_smallest(node.home.policy_file, smallest)
         scope = ", ".join(dataset or ()) or "every dataset"
-        say(f"{researcher} may ask about {scope}{', each request held' if hold else ''}. Key: {key}")
+        how = {"per_node": "", "national": ", in national sums only", "both": ", in national sums too"}[release]
+        say(f"{researcher} may ask about {scope}{how}{', each request held' if hold else ''}. Key: {key}")
 
 
 @steward_app.command()
@@ -98,8 +110,11 @@ def policy(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
         signed, changed = _sign(node)
     if as_json:
         show_json(signed.to_json())
-    else:
-        say("The policy is signed and in force." if changed else "The policy in force says just this already.")
+        return
+    say("The policy is signed and in force." if changed else "The policy in force says just this already.")
+    if signed.takes_part:
+        names = ", ".join(sorted({rule.researcher for rule in signed.allow if "national" in rule.release}))
+        say(f"This university takes part in national sums of {names} with at least {signed.national.smallest} universities.")
 
 
 @steward_app.command()
@@ -169,7 +184,7 @@ def withdraw(
 
 def _key_of(node: Node, researcher: str) -> str:
     """The researcher's registered key; asks the coordinator when this node has not heard of them yet."""
-    from collegium_node.fetch import fetch_registry
+    from collegium.party.fetch import fetch_registry
 
     try:
         return node.members.researcher(researcher)

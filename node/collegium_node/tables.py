@@ -78,13 +78,17 @@ def requests_tree(lines: Sequence[HeldRequest]) -> list[dict[str, Any]]:
 def requests_table(lines: Sequence[HeldRequest], delta: float) -> Table:
     table = Table(title="Requests that wait for the steward", title_justify="left")
     table.add_column("id", no_wrap=True)  # it is typed again
-    for heading in ("state", "asked", "researcher", "datasets", "cost", "purpose"):
+    for heading in ("state", "asked", "researcher", "datasets", "release", "cost", "purpose"):
         table.add_column(heading)
     for line in lines:
         datasets = ", ".join(sorted({question.dataset for question in line.questions}))
+        release = ", ".join(_RELEASES[mode] for mode in sorted({question.mode for question in line.questions}, reverse=True))
         asked = datetime.fromtimestamp(line.time, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(line.id[:12], line.state, asked, line.researcher, datasets, _amount(line.rho, delta), line.purpose)
+        table.add_row(line.id[:12], line.state, asked, line.researcher, datasets, release, _amount(line.rho, delta), line.purpose)
     return table
+
+
+_RELEASES = {"per_node": "own figures", "national": "national sum"}
 
 
 def doctor_table(findings: Sequence[Finding]) -> Table:

@@ -1,15 +1,14 @@
-"""What the commands share: an opened node, and how things are printed."""
+"""What the node's commands share."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from collegium.party.terminal import say, show, show_json
 
 if TYPE_CHECKING:
     from collegium_node.home import Node
@@ -21,27 +20,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HERE = Path()
 
 
-@contextmanager
-def opened(home: Path) -> Iterator[Node]:
+def opened(home: Path) -> AbstractContextManager[Node]:
     """The joined node of this folder, closed when the block ends. Raises Invalid when it has not joined."""
+    from collegium.party.terminal import opened as party_opened
     from collegium_node.home import Home
 
-    node = Home(home).open(time.time)
-    try:
-        yield node
-    finally:
-        node.close()
-
-
-def show(what: Any) -> None:
-    from rich.console import Console
-
-    Console().print(what)
-
-
-def show_json(tree: object) -> None:
-    say(json.dumps(tree, ensure_ascii=False, indent=1))
-
-
-def say(text: str) -> None:
-    print(text)  # noqa: T201 - this is the command line
+    return party_opened(Home(home))

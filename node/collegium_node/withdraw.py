@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collegium.errors import Invalid
 from collegium.log.statement import statement_id
+from collegium.party.journal import Journal
 from collegium.statements import Original, Withdrawal
-from collegium_node.journal import Journal
 
 __all__ = ["withdraw", "withdraw_snapshot"]
 

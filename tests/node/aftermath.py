@@ -22,7 +22,8 @@ from collegium.statements import Decision, Release, Request
 __all__ = ["Charge", "check_coordinator", "check_folder", "check_node", "replayed"]
 
 Charge = tuple[str, str, str, str, str, str, int, str, int, int, int | None]
-"""Digest, snapshot, unit, period, dataset, researcher, nano-rho, request, number, index of the decision, of the release."""
+"""Digest (of a national sum: id of the plan), snapshot, unit, period, dataset, researcher, nano-rho, request, number, index of the
+decision, of the release."""
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def replayed(entries: list[bytes]) -> list[Charge]:
         if kind == b"collegium/v1/request":
             who[statement_id(entry)] = Request.read(entry).researcher
         elif kind == b"collegium/v1/decision" and (said := Decision.read(entry)).verdict == "charge":
-            key = (said.question or "", said.snapshot or "")
+            key = (said.plan or said.question or "", said.snapshot or "")
             assert key not in charges, f"entry {index} charges a question a second time"
             charges[key] = [
                 *key,

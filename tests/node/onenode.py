@@ -21,6 +21,9 @@ from collegium.log.merkle import inclusion_proof, leaf_hash, root
 from collegium.log.note import Signer
 from collegium.log.receipt import Receipt
 from collegium.log.statement import statement_id
+from collegium.party.lines import Lines
+from collegium.party.receipts import Receipts
+from collegium.party.store import Fault, no_fault
 from collegium.question import Question
 from collegium.registration import Federation, Invitation, Party, Revocation, SchemaEntry, WitnessedLog, Witnesses
 from collegium.registry import Registry
@@ -30,12 +33,9 @@ from collegium.tls import issue, make_ca, make_key_and_csr
 from collegium_node import shelf
 from collegium_node.answer import Answering
 from collegium_node.home import Home, Membership, Node
-from collegium_node.lines import Lines
 from collegium_node.noise import NoisyTally, scale_for
 from collegium_node.policy import Policy
-from collegium_node.receipts import Receipts
 from collegium_node.steward import InForce, sign_if_changed
-from collegium_node.store import Fault, no_fault
 
 FED = "unis"
 NODE = "univ-a"
@@ -129,6 +129,7 @@ class Ministry:
         self.statements: dict[str, Signer] = {}  # of parties, by name
         self.former: dict[str, Signer] = {}  # log keys that were replaced
         self.logged: list[bytes] = []  # the coordinator's log
+        self.facts: dict[str, dict[str, str]] = {}  # of nodes, by name; said before they register
         self._sign(
             Federation(
                 federation=FED, registry=self.registry_key.vkey, registry_log=self.registry_log.vkey,
@@ -162,15 +163,16 @@ class Ministry:
         """A new party with fresh keys: (statements, log or None). `replaces`: the key it had."""
         one_time = Signer.generate(invitation_name(FED, name))
         statements = Signer.generate(statements_name(FED, name))
-        log = Signer.generate(log_name(FED, name)) if role == "node" else None
-        cosigner = CosignerSigner.generate(witness_name(FED, name)) if role == "node" else None
+        log = Signer.generate(log_name(FED, name)) if role != "researcher" else None
+        cosigner = CosignerSigner.generate(witness_name(FED, name)) if role != "researcher" else None
         if cosigner is not None:
             self.cosigners[name] = cosigner
         if log is not None:
             self.logs[name] = log
         invitation = self._sign(
             Invitation(
-                role=role, name=name, facts={}, enrolment=0, expiry=T0 + 10**6, key=one_time.vkey, time=T0,  # type: ignore[arg-type]
+                role=role, name=name, facts=self.facts.get(name, {}), enrolment=0,  # type: ignore[arg-type]
+                expiry=T0 + 10**6, key=one_time.vkey, time=T0,
                 replaces=True if replaces else None,
             )
         )  # fmt: skip
@@ -265,6 +267,9 @@ class WatchedEngine:
             self.drawn.append(payload)
         return NoisyTally(payload, tuple(scale_for(part) for part in layout.parts))
 
+    def hide_share(self, tally: Any, plan_note: bytes, plan: Any, member: int, node: Any) -> Any:
+        raise AssertionError("national sums have an engine of their own, see nationalnode")
+
 
 class OneNode:
     """An opened node in `root` that has joined `ministry`'s federation; call `again` for another process on the same files."""
@@ -292,10 +297,12 @@ class OneNode:
     def open(self, fault: Fault = no_fault) -> None:
         self.node: Node = self.home.open(lambda: self.now[0], fault=fault, verify=True)
         weakref.finalize(self, self.node.close)
+        self.lines = Lines(self.stream)
         self.answering = Answering(
             name=NODE, journal=self.node.journal, members=self.node.members, policy=InForce(self.node.journal), engine=self.engine,
-            receipts=Receipts(self.node.journal, self.node.quorum, wait=0.3), clock=lambda: self.now[0], lines=Lines(self.stream),
+            receipts=Receipts(self.node.journal, self.node.quorum, wait=0.3), clock=lambda: self.now[0], lines=self.lines,
         )  # fmt: skip
+        self.submitting = self.answering.submitting
 
     def learn(self) -> None:
         self.node.members.learn(0, self.ministry.entries, self.ministry.checkpoint())

@@ -16,9 +16,9 @@ from witnessed import NAMES
 
 from collegium.errors import CollegiumError, Offline
 from collegium.keys import save_signer
+from collegium.party.witness import Witnessing
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest
 from collegium_node.home import Home, Membership, Node
-from collegium_node.witness import Witnessing
 
 __all__ = ["Line", "Outside"]
 
@@ -67,7 +67,7 @@ class Outside:
 
 
 class Line:
-    """The node's way to them: a `collegium_node.cosigning.Relay`."""
+    """The node's way to them: a `collegium.party.cosigning.Relay`."""
 
     def __init__(self, address: str) -> None:
         self._address = address

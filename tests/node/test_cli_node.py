@@ -8,13 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from onenode import Asked, OneNode, Researcher, federation, question
+from nationalnode import country, national
+from onenode import T0, Asked, OneNode, Researcher, federation, question
+from rich.console import Console
 from typer.testing import CliRunner
 
 from collegium.statements import Decision, Peer, Release
 from collegium_node.cli import app
+from collegium_node.doctor import Finding, examine
 from collegium_node.init import NODE_TOML, POLICY_TOML, init
+from collegium_node.requests import listing
 from collegium_node.steward import read_draft
+from collegium_node.tables import requests_table
 
 HEAVY = ("polars", "pyarrow", "duckdb", "numba", "opendp")
 
@@ -133,6 +138,52 @@ def test_the_signed_policy_and_held_requests_as_json(answered: tuple[OneNode, Re
     assert "Refused" in _run(one, "refuse", asked.id[:8])
     assert "allowed nothing" in _run(one, "refuse", "--researcher", "li-wei")
     assert json.loads(_run(one, "policy", "--json"))["allow"] == []
+
+
+def test_the_steward_says_in_which_release_mode(answered: tuple[OneNode, Researcher, Asked]) -> None:
+    one, _, _ = answered
+    own = json.loads(_run(one, "policy", "--json"))
+    assert "national" not in own
+    said = _run(one, "allow", "--researcher", "li-wei", "--release", "both", "--smallest", "25")
+    assert "in national sums too" in said
+    assert "at least 25 universities" in _run(one, "policy")
+    policy = json.loads(_run(one, "policy", "--json"))
+    assert (policy["allow"][0]["release"], policy["national"]) == (["per_node", "national"], {"smallest": 25})
+    assert "in national sums only" in _run(one, "allow", "--researcher", "li-wei", "--release", "national", "--hold")
+    policy = json.loads(_run(one, "policy", "--json"))
+    assert ([rule["release"] for rule in policy["allow"]], policy["national"]) == ([["national"]], {"smallest": 25})
+    _run(one, "allow", "--researcher", "li-wei")
+    assert "release" not in json.loads(_run(one, "policy", "--json"))["allow"][0]
+    for wrong in (["--release", "sometimes"], ["--smallest", "1"]):
+        before = one.home.policy_file.read_bytes()
+        result = CliRunner().invoke(app, ["allow", "--researcher", "li-wei", *wrong, "--home", str(one.home.root)])
+        assert result.exit_code != 0
+        assert one.home.policy_file.read_bytes() == before, "what cannot be signed is not kept"
+
+
+def test_doctor_says_whether_national_sums_can_be_made(tmp_path: Path) -> None:
+    land, _ = country(tmp_path)
+
+    def found() -> Finding:
+        (policy,) = (each for each in examine(land.one.home, clock=lambda: T0 + 10) if each.hop == "policy")
+        return policy
+
+    assert (found().state, found().text.rpartition("; ")[2]) == ("ok", "in national sums of at least 10 universities")
+    land.ministry.revoke("pine")
+    land.one.learn()
+    assert (found().state, "the federation has 2" in found().text) == ("warning", True)
+    land.allow(release=("per_node",))
+    assert found().state == "ok"
+
+
+def test_a_held_request_says_in_which_release_mode(tmp_path: Path) -> None:
+    land, _ = country(tmp_path)
+    land.allow(release=("per_node", "national"), mode="hold")
+    land.answer(land.ask(national(mode="per_node"), national()))
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(requests_table(listing(land.one.node.journal), 1e-6))
+    assert "own figures, national sum" in shown.get()
 
 
 def test_withdrawn_releases_are_marked_and_charges_stay(answered: tuple[OneNode, Researcher, Asked]) -> None:

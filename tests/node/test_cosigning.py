@@ -15,11 +15,11 @@ from collegium.log.cosign import CosignerSigner
 from collegium.log.merkle import root
 from collegium.log.note import Signer
 from collegium.log.receipt import Receipt, verify_receipt
+from collegium.party.published import Published
 from collegium.statements import Withdrawal
 from collegium.v1.node_pb2 import QuestionAnswer
 from collegium.v1.witness_pb2 import CosignReply
-from collegium_node import metrics
-from collegium_node.published import Published
+from collegium_node.metrics import Metrics
 from collegium_node.withdraw import withdraw
 
 World = tuple[OneNode, Researcher, Watchers]
@@ -173,23 +173,24 @@ def test_witnesses_assigned_while_it_serves(tmp_path: Path) -> None:
 def test_figures_for_monitoring(world: World) -> None:
     one, researcher, watchers = world
     one.now[0] += 100
-    metrics.write(one.node)
+    metrics = Metrics(one.node, lambda: one.now[0])
+    metrics.write()
     text = one.home.metrics_file.read_text()
-    assert f"collegium_node_log_backlog_entries {len(one.entries())}\n" in text
-    assert "collegium_node_log_quorum_age_seconds -1\n" in text
-    assert "collegium_node_log_may_sign 0\n" in text
+    assert f"collegium_node_log_backlog_entries {len(one.entries())}.0\n" in text
+    assert "collegium_node_log_quorum_age_seconds -1.0\n" in text
+    assert "collegium_node_log_may_sign 0.0\n" in text
     with watched(one, watchers):
         until(lambda: one.node.permit.confirmed and one.node.quorum.confirmed_size() == len(one.entries()))
         until(lambda: one.node.quorum.figures().reachable == len(NAMES))
         one.now[0] += 7
-        metrics.write(one.node)
+        metrics.write()
         watchers.down = set(NAMES)
         one.answer(researcher.ask(question()))
         until(lambda: one.node.quorum.figures().reachable == 0)
     text = one.home.metrics_file.read_text()
-    assert "collegium_node_log_backlog_entries 0\n" in text
-    assert "collegium_node_log_may_sign 1\n" in text
-    assert f"collegium_node_log_witnesses_reachable {len(NAMES)}\n" in text
+    assert "collegium_node_log_backlog_entries 0.0\n" in text
+    assert "collegium_node_log_may_sign 1.0\n" in text
+    assert f"collegium_node_log_witnesses_reachable {len(NAMES)}.0\n" in text
     figures = one.node.quorum.figures()
     assert (figures.backlog, figures.age) == (len(one.entries()) - figures.confirmed, 7)
     assert figures.backlog > 0

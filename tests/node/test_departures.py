@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from nationalnode import RHO, country
 from onenode import SCHEMA, T0, Ministry, OneNode, Researcher, question
 
 from collegium.errors import Invalid
@@ -141,3 +142,18 @@ def test_the_command(world: tuple[OneNode, Researcher, Researcher], tmp_path: Pa
     assert "annual report" in (tmp_path / "page.html").read_text(encoding="utf-8")
     with pytest.raises(Invalid, match="no month"):
         report(OneNode(tmp_path, one.ministry, join=False), "2026-13")
+
+
+def test_a_part_of_a_national_sum_is_a_line_that_says_so(tmp_path: Path) -> None:
+    """With its cost and length; one that was charged and never submitted stands with what did not leave."""
+    land, asked = country(tmp_path)
+    land.submit(asked, land.send(asked))
+    late = land.send(asked)
+    land.engine.on_tally = lambda: 1 / 0  # type: ignore[assignment,return-value]
+    land.submit(asked, late)
+    found = departures(land.one.node, MONTH, language="en", now=int(land.one.now[0]))
+    (line,), (unfinished,) = found.lines, found.unanswered
+    assert (line.national, line.figures, line.rho, line.again) == (True, 6, RHO, False)
+    assert (unfinished.national, unfinished.figures, found.rho) == (True, 0, 2 * RHO)
+    for shown in (page(found), text(found)):
+        assert "masked part of a national sum" in shown

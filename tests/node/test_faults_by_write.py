@@ -23,14 +23,14 @@ from witnessed import ORIGIN
 from collegium.keys import log_name
 from collegium.log.checkpoint import sign_checkpoint
 from collegium.log.merkle import leaf_hash, root
+from collegium.party.publish import export
+from collegium.party.store import StorageBroken
+from collegium.party.witness import Witnessing
 from collegium.v1.witness_pb2 import CosignRequest
 from collegium_node import requests
-from collegium_node.publish import export
 from collegium_node.recover import replay
 from collegium_node.steward import InForce
-from collegium_node.store import StorageBroken
 from collegium_node.withdraw import withdraw
-from collegium_node.witness import Witnessing
 
 OTHER = log_name(FED, "univ-b")
 FULL, IO, CUT = "full", "input/output", "power cut"

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nationalnode import Country, country, national
 from onenode import OneNode, federation, question
 
+import collegium.party
 import collegium_node
 from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotVerified, Offline, Refused, public_text
+from collegium.party import replies
+from collegium.party.receipts import Receipts
 from collegium.v1 import log_pb2, node_pb2, witness_pb2
 from collegium.v1.node_pb2 import QuestionAnswer
-from collegium_node import decisions, gate
-from collegium_node.gate import SignedDecision, SignedRelease
-from collegium_node.receipts import Receipts
+from collegium_node import decisions, gate, submissions
+from collegium_node.gate import SignedDecision, SignedRelease, Submission
 
 Stored = tuple[OneNode, SignedDecision, SignedRelease, dict[int, bytes]]
 SECRET = "row 17: 张三, 13800138000"
@@ -65,6 +68,69 @@ def test_what_was_not_signed_does_not_pass(stored: Stored) -> None:
             gate.released(decision, release, other)
 
 
+@pytest.fixture
+def submission(tmp_path: Path) -> tuple[SignedDecision, Submission, dict[int, bytes], Country]:
+    land, asked = country(tmp_path)
+    land.submit(asked, land.send(asked))
+    with land.one.node.store.read() as db:
+        (plan,) = db.execute("SELECT plan FROM rounds").fetchone()
+        found = submissions.find(db, plan)
+        assert found is not None
+        decision, stored = decisions.at(db, found.decision), submissions.read(db, found)
+    assert stored is not None
+    return decision, stored, Receipts(land.one.node.journal, land.one.node.quorum).confirmed([decision.index, stored.index]), land
+
+
+def test_a_stored_submission_passes_and_nothing_else_does(
+    submission: tuple[SignedDecision, Submission, dict[int, bytes], Country],
+) -> None:
+    decision, stored, receipts, land = submission
+    reply = gate.submitted(decision, stored, receipts)
+    assert (reply.vector, tuple(reply.sealed), reply.submit) == (stored.vector, stored.sealed, stored.note)
+    other = land.ask()
+    land.submit(other, land.send(other))
+    with land.one.node.store.read() as db:
+        (index,) = db.execute("SELECT MAX(decision) FROM rounds").fetchone()
+        of_another_plan = decisions.at(db, index)
+    refused = land.ask(national(value=3))
+    land.allow(release=("per_node",))
+    land.submit(refused, land.send(refused))
+    with land.one.node.store.read() as db:
+        refusal = decisions.at(db, db.execute("SELECT MAX(idx) FROM decisions").fetchone()[0])
+    figures = land.engine.figures.tobytes()
+    wrong = [
+        (decision, replace(stored, vector=figures)),
+        (decision, replace(stored, vector=stored.vector + b"\0" * 8)),
+        (decision, replace(stored, vector=b"\0" * len(stored.vector))),
+        (decision, replace(stored, sealed=stored.sealed[::-1])),
+        (decision, replace(stored, sealed=stored.sealed[:2])),
+        (decision, replace(stored, note=decision.note)),
+        (decision, replace(stored, index=decision.index)),
+        (replace(decision, note=stored.note), stored),
+        (replace(decision, index=decision.index + 1), stored),
+        (replace(of_another_plan, index=decision.index), stored),
+        (replace(refusal, index=decision.index), stored),
+        (of_another_plan, stored),
+        (refusal, stored),
+    ]
+    for each in wrong:
+        with pytest.raises((AssertionError, CollegiumError)):
+            gate.submitted(*each, receipts | {each[0].index: receipts[decision.index]})
+    swapped = {decision.index: receipts[stored.index], stored.index: receipts[decision.index]}
+    for these in ({}, {decision.index: receipts[decision.index]}, {stored.index: receipts[stored.index]}, swapped):
+        with pytest.raises((AssertionError, KeyError)):
+            gate.submitted(decision, stored, these)
+
+
+def test_a_reply_to_a_plan_that_refuses_holds_nothing_else(stored: Stored) -> None:
+    _, decision, release, receipts = stored
+    reply = gate.not_submitted(gate.failed("failed", decision, receipts[decision.index]))
+    assert {field.name for field, _ in reply.ListFields()} == {"verdict", "reason", "decision", "decision_receipt"}
+    for answer in (gate.released(decision, release, receipts), gate.ready()):
+        with pytest.raises(AssertionError):
+            gate.not_submitted(answer)
+
+
 def test_a_reason_is_a_key_of_the_public_table(stored: Stored) -> None:
     _, decision, _, receipts = stored
     with pytest.raises(AssertionError):
@@ -86,7 +152,7 @@ def test_a_reason_is_a_key_of_the_public_table(stored: Stored) -> None:
     ],
 )
 def test_of_an_error_only_kind_and_reason_leave(error: Exception) -> None:
-    public = gate.public_error(error)
+    public = replies.public_error(error)
     assert SECRET not in repr(vars(public)) + str(public)
     assert public.reason in PUBLIC_TEXTS
     assert public.text == public_text(public.reason)
@@ -103,10 +169,12 @@ MESSAGES = [
 
 
 def test_no_other_module_makes_a_reply() -> None:
-    """By text: no file of the node but the gate constructs a reply message."""
-    folder = Path(inspect.getfile(collegium_node)).parent
-    for path in folder.rglob("*.py"):
-        if path.name == "gate.py":
+    """By text: no file of the node, or of what it shares with other parties, but the gate's two constructs a reply message."""
+    node, shared = (Path(inspect.getfile(package)).parent for package in (collegium_node, collegium.party))
+    files = [*node.rglob("*.py"), *shared.rglob("*.py")]
+    assert {node / "gate.py", shared / "replies.py", shared / "logservice.py"} <= set(files)
+    for path in files:
+        if path in (node / "gate.py", shared / "replies.py"):
             continue
         text = path.read_text(encoding="utf-8")
         for message in MESSAGES:

@@ -19,19 +19,19 @@ from onenode import _CA, _CA_KEY, _CA_PEM, FED, NODE, SCHEMA, Ministry, Research
 from collegium.errors import CollegiumError, Failed, Invalid, NotVerified, Offline, Refused
 from collegium.keys import invitation_name, load_cosigner, save_secret
 from collegium.log.note import Signer
+from collegium.party.alone import alone
+from collegium.party.lines import Lines
+from collegium.party.serving import renew_now
 from collegium.registration import Invitation
 from collegium.tls import expires_at, issue, make_ca
 from collegium.token import make_token
 from collegium.v1 import enrolment_pb2, enrolment_pb2_grpc, federation_pb2, federation_pb2_grpc
 from collegium.v1.node_pb2 import LearnRequest, QuestionAnswer
-from collegium_node.alone import alone
 from collegium_node.doctor import examine
 from collegium_node.home import Home
 from collegium_node.init import init
 from collegium_node.join import join
-from collegium_node.lines import Lines
 from collegium_node.policy import NOTHING
-from collegium_node.serve import renew_now
 from collegium_node.service import NodeService
 from collegium_node.steward import rekeyed, sign_if_changed
 

@@ -17,13 +17,13 @@ from collegium.log.folder import LogFolder
 from collegium.log.merkle import leaf_hash, root, verify_consistency, verify_inclusion
 from collegium.log.receipt import verify_receipt
 from collegium.log.statement import statement_id
+from collegium.party.logservice import LogService, WitnessService
+from collegium.party.publish import export
+from collegium.party.witness import Witnessing
 from collegium.statements import Peer, Release
 from collegium.transport.dispatch import handlers_of
 from collegium.transport.status import TunnelError, to_public_status
 from collegium.v1 import log_pb2, witness_pb2
-from collegium_node.logservice import LogService, WitnessService
-from collegium_node.publish import export
-from collegium_node.witness import Witnessing
 
 World = tuple[OneNode, Researcher]
 

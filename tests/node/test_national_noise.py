@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import collegium_node
 from collegium.errors import Failed
 from collegium.national.addition import exact_figures
 from collegium.national.share import Share, Tolerance, make_share, variance_factor
@@ -73,3 +78,30 @@ def test_two_draws_differ() -> None:
     part = SharedPart(100, Share(0, 4.0), 1)
     zeros = np.zeros(100, dtype=np.int64)
     assert add_share([part], zeros).tolist() != add_share([part], zeros).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-(10**6), 10**6), st.integers(-50, 50)), min_size=6, max_size=6),
+    st.integers(0, 12),
+    st.integers(1, 2 * 10**6),
+)
+def test_what_a_person_moves_is_moved_as_far_on_the_finer_lattice_and_no_farther(
+    cells: list[tuple[int, int]], fine: int, reach: int
+) -> None:
+    """Without noise. With a person and without, vectors differ by 2^f times what tallies do; a cut makes it less, not more."""
+    without, moved = (np.array(column, dtype=np.int64) for column in zip(*cells, strict=True))
+    parts = [SharedPart(4, Share(fine, 4.0), reach), SharedPart(2, Share(fine + 1, 9.5), 10**7)]
+    both = without, without + moved
+    one, two = (add_share(parts, figures, draw=lambda _: lambda zeros: zeros).view(np.int64) for figures in both)
+    for part, fines in ((slice(0, 4), fine), (slice(4, 6), fine + 1)):
+        change = np.linalg.norm((two - one)[part].astype(float))
+        assert change <= 2**fines * np.linalg.norm(moved[part].astype(float)) * (1 + 1e-12)
+        if np.all(np.abs(np.stack(both)[:, part]) <= reach) or part.start == 4:
+            assert (two - one)[part].tolist() == [each << fines for each in moved[part].tolist()]
+
+
+def test_nobody_in_the_node_passes_other_noise() -> None:
+    """By text: `draw` is given to the two functions that take it by tests alone."""
+    for path in Path(inspect.getfile(collegium_node)).parent.rglob("*.py"):
+        assert "draw=" not in path.read_text(encoding="utf-8"), path.name

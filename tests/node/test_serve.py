@@ -316,7 +316,7 @@ def test_grpc_says_nothing_by_itself() -> None:
 
 def test_a_renewed_certificate_is_taken_up_at_once() -> None:
     """The renewal is followed by a new connection: `renewed` of the line is called, and closes what is open."""
-    from collegium_node.serve import _Dialling
+    from collegium.party.dialling import Dialling
 
     closed: list[float] = []
 
@@ -324,7 +324,7 @@ def test_a_renewed_certificate_is_taken_up_at_once() -> None:
         async def close(self, *, grace: float) -> None:
             closed.append(grace)
 
-    line = _Dialling.__new__(_Dialling)
+    line = Dialling.__new__(Dialling)
     line._live = [Open()]  # type: ignore[list-item]
     asyncio.run(line.renewed())
     assert len(closed) == 1
@@ -334,8 +334,8 @@ def test_a_renewed_certificate_is_taken_up_at_once() -> None:
 def test_renewal_reconnects(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from collegium_node import serve as module
-    from collegium_node.lines import Lines
+    from collegium.party import serving as module
+    from collegium.party.lines import Lines
 
     renewed: list[str] = []
     monkeypatch.setattr(module, "renew_now", lambda node, clock: renewed.append("fetched"))
@@ -345,7 +345,7 @@ def test_renewal_reconnects(campus: Campus, monkeypatch: pytest.MonkeyPatch) -> 
         renewed.append("connected")
 
     async def run() -> None:
-        task = asyncio.create_task(module._renew_forever(campus.one.node, Lines(io.StringIO()), time.time, connect))
+        task = asyncio.create_task(module.renew_forever(campus.one.node, Lines(io.StringIO()), time.time, connect))
         while len(renewed) < 2:
             await asyncio.sleep(0.01)
         task.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from campus import COLUMNS, HEADER, SCHEMA, SECRET, csv_config
+from nationalnode import country
 from onenode import NODE, OneNode, federation
 from rich.console import Console
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from collegium.schema import Schema, read_schema
 from collegium.served import absent_from, columns_named
 from collegium.statements import Policy as PolicyStatement
 from collegium.statements import Release
+from collegium.v1.node_pb2 import QuestionAnswer
 from collegium_node import shelf
 from collegium_node.check import check
 from collegium_node.cli import app
@@ -100,6 +102,20 @@ def test_the_snapshot_of_the_charge_decides_and_not_the_newest(tmp_path: Path) -
     shelve(one, {}, "00000000000000a3")
     assert Release.read(one.answer(asked).answers[0].release).absent == ("salary",)
     assert Release.read(one.answer(researcher.ask(FILTERED)).answers[0].release).absent is None
+
+
+def test_a_university_without_a_column_is_in_no_national_sum_that_looks_at_it(tmp_path: Path) -> None:
+    """Its persons would stand in the sum as none, and nobody could tell. Refused before a charge, and when a plan comes."""
+    land, asked = country(tmp_path)
+    sent = land.send(asked)
+    assert land.answer(asked).answers[0].verdict == QuestionAnswer.READY
+    shelve(land.one, {"graduate": ("salary",)})
+    answer = land.answer(land.ask()).answers[0]
+    assert (answer.verdict, answer.reason) == (QuestionAnswer.REFUSED, "no-column")
+    late = land.submit(asked, sent)
+    assert (late.verdict, late.reason, land.one.charged()) == (QuestionAnswer.REFUSED, "no-column", 0)
+    shelve(land.one, {"graduate": ("gpa",)}, "00000000000000a3")
+    assert land.answer(land.ask()).answers[0].verdict == QuestionAnswer.READY
 
 
 def test_what_is_absent_is_published_with_the_policy_for_the_current_snapshot(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import pytest
 from onenode import Asked, OneNode, Researcher, federation, question
 
 from collegium.errors import CollegiumError, Failed, Invalid
+from collegium.party import working
+from collegium.party.lines import Lines
+from collegium.party.store import StorageBroken
 from collegium.transport.dispatch import handlers_of
 from collegium.transport.status import from_status, to_public_status
 from collegium.v1 import node_pb2
 from collegium.v1.node_pb2 import AnswerReply, AnswerRequest, LearnRequest, NodeStatus, NodeStatusRequest, QuestionAnswer
-from collegium_node import service as module
-from collegium_node.lines import Lines
 from collegium_node.service import NodeService
-from collegium_node.store import StorageBroken
 
 NODE = node_pb2.DESCRIPTOR.services_by_name["Node"]
 SECRET = "row 17: 13800138000"
@@ -99,7 +99,7 @@ def test_who_hangs_up_stops_no_answer_and_frees_no_place_early(tmp_path: Path) -
 
 
 def test_more_than_may_wait_are_told_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    monkeypatch.setattr(working, "MAX_WAITING", 3)
     one, researcher = federation(tmp_path)
     one.allow(researcher)
     go_on = threading.Event()

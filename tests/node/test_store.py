@@ -12,10 +12,13 @@ from collegium.errors import Failed, Invalid, NotVerified
 from collegium.log.checkpoint import open_checkpoint
 from collegium.log.folder import LogFolder
 from collegium.log.merkle import leaf_hash, root
+from collegium.party.publish import export
+from collegium.party.store import StorageBroken
 from collegium.statements import Peer
 from collegium.v1.node_pb2 import QuestionAnswer
-from collegium_node.publish import export
-from collegium_node.store import StorageBroken, Store
+from collegium_node import store
+from collegium_node.steward import InForce
+from collegium_node.store import open_store
 
 RELEASED = QuestionAnswer.RELEASED
 
@@ -138,7 +141,7 @@ def test_two_processes_take_turns_in_one_log(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_never_comes_free_is_no_broken_disk(tmp_path: Path) -> None:
-    store = Store(tmp_path / "node.db")
+    store = open_store(tmp_path / "node.db")
     other = sqlite3.connect(tmp_path / "node.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store._db.execute("PRAGMA busy_timeout = 10")
@@ -153,11 +156,21 @@ def test_a_writer_that_never_comes_free_is_no_broken_disk(tmp_path: Path) -> Non
 
 
 def downgrade(path: Path) -> None:
-    """The file as the version before wrote it: format 2 has only added tables."""
+    """The file as the first version wrote it: later formats have only added tables."""
+    before_national(path)
     with sqlite3.connect(path) as db:
         for table in ("quorum", "peers", "receipts", "named", "witnessed", "splits"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
+    db.close()
+
+
+def before_national(path: Path) -> None:
+    """The file as the version before national sums wrote it, format 2."""
+    with sqlite3.connect(path) as db:
+        for table in ("submissions", "rounds", "planned", "closes"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("PRAGMA user_version = 2")
     db.close()
 
 
@@ -179,6 +192,21 @@ def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
     assert len(LogFolder(done.folder).blobs()) == 4  # tallies of before are published too, and details are not
 
 
+def test_a_database_of_format_2_goes_on_and_says_nothing_new(tmp_path: Path) -> None:
+    """Also what it has signed stays as it is: its policy says nothing of release modes, and means the node's own figures."""
+    one, researcher = federation(tmp_path)
+    one.allow(researcher)
+    asked = researcher.ask(question())
+    answer, entries = statements(one.answer(asked).answers[0]), one.entries()
+    one.node.close()
+    before_national(one.home.database)
+    after = OneNode(tmp_path, one.ministry, join=False)
+    after.allow(researcher)
+    assert (after.entries(), statements(after.answer(asked).answers[0])) == (entries, answer)
+    assert b"release" not in after.entries("policy")[-1]
+    assert InForce(after.node.journal)().allow[0].release == ("per_node",)
+
+
 def test_a_crash_while_it_is_brought_to_this_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, researcher = federation(tmp_path)
     one.allow(researcher)
@@ -186,11 +214,11 @@ def test_a_crash_while_it_is_brought_to_this_format(tmp_path: Path, monkeypatch:
     one.node.close()
     downgrade(one.home.database)
 
-    def crash(_: Store) -> None:
+    def crash(_: bytes) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_name_payloads", crash)
+        patch.setattr(store, "read_statement", crash)
         with pytest.raises(KeyboardInterrupt):
             OneNode(tmp_path, one.ministry, join=False)
     with sqlite3.connect(one.home.database) as db:
@@ -200,14 +228,14 @@ def test_a_crash_while_it_is_brought_to_this_format(tmp_path: Path, monkeypatch:
 
 
 def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
-    Store(tmp_path / "node.db").close()
+    open_store(tmp_path / "node.db").close()
     with sqlite3.connect(tmp_path / "node.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(Invalid, match="format 99"):
-        Store(tmp_path / "node.db")
+        open_store(tmp_path / "node.db")
 
 
 def test_the_database_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    Store(tmp_path / "node.db").close()
+    open_store(tmp_path / "node.db").close()
     assert (tmp_path / "node.db").stat().st_mode & 0o077 == 0

@@ -15,9 +15,9 @@ from collegium.log.checkpoint import sign_checkpoint
 from collegium.log.cosign import add_cosignatures, open_cosignatures
 from collegium.log.merkle import consistency_proof, leaf_hash, root
 from collegium.log.note import Signer
+from collegium.party.store import StorageBroken
+from collegium.party.witness import Unknown, Witnessing
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest
-from collegium_node.store import StorageBroken
-from collegium_node.witness import Unknown, Witnessing
 
 OTHER = log_name(FED, "univ-b")
 LEAVES = [leaf_hash(b"entry-%d" % n) for n in range(40)]

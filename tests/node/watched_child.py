@@ -29,9 +29,9 @@ from witnessed import ORIGIN, until, watched
 from collegium.log.disk import Disk
 from collegium.log.merkle import leaf_hash
 from collegium.log.receipt import verify_receipt
+from collegium.party.publish import export
 from collegium.v1.node_pb2 import QuestionAnswer
 from collegium_node.home import Home
-from collegium_node.publish import export
 
 
 def main(home: Path, folder: Path, address: str, target: Path, point: str = "", number: str = "0") -> None:

@@ -14,10 +14,10 @@ from collegium.errors import Offline
 from collegium.keys import log_name
 from collegium.log.note import Verifier
 from collegium.log.witness import Cosign, Known, consider
+from collegium.party import cosigning
+from collegium.party.cosigning import Cosigning
+from collegium.party.lines import Lines
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest
-from collegium_node import cosigning
-from collegium_node.cosigning import Cosigning
-from collegium_node.lines import Lines
 
 ORIGIN = log_name(FED, NODE)
 NAMES = ("univ-b", "univ-c", "univ-d")

@@ -1,4 +1,4 @@
-"""How a node reaches its witnesses: the coordinator hands the call on. It can delay and drop, and forge nothing."""
+"""How a party reaches its witnesses: the coordinator hands the call on. It can delay and drop, and forge nothing."""
 
 from __future__ import annotations
 

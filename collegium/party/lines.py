@@ -1,4 +1,4 @@
-"""What a node writes about itself while it serves: one JSON object a line, with names and figures that are public anyway.
+"""What a party writes about itself while it serves: one JSON object a line, with names and figures that are public anyway.
 
 An exception is written as its *type* and *place* only. Its message is never written: a dataframe engine or a database driver
 likes to quote the value it stumbled over. The same holds for what libraries log through `logging` and for exceptions nobody caught.
@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -27,12 +27,16 @@ class Lines:
         self._stream = stream
         self._clock = clock
         self._lock = threading.Lock()
+        self.listeners: list[Callable[[str, Mapping[str, str | int | bool]], None]] = []
+        """Told of every event, by its name and fields; they only count."""
 
     def event(self, event: str, /, **fields: str | int | bool) -> None:
         line = {"time": round(self._clock(), 3), "event": event, **fields}
         with self._lock:
             self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._stream.flush()
+        for listener in self.listeners:
+            listener(event, fields)
 
     def failure(self, event: str, error: BaseException, /, **fields: str | int | bool) -> None:
         """An exception by its type and the innermost place in the program; never by its message."""

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from collegium.errors import CollegiumError
 from collegium.log.checkpoint import read_checkpoint
 from collegium.log.cosign import CosignerVerifier, check_quorum
-from collegium_node.journal import Clock, Journal
-from collegium_node.members import Members
+from collegium.party.journal import Clock, Journal
+from collegium.party.members import Members
 
 __all__ = ["Figures", "Quorum", "Witnesses"]
 

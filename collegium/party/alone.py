@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from collegium.errors import Failed
-from collegium_node.home import Home
+from collegium.party.home import Home
 
 __all__ = ["alone"]
 
-PATIENCE = 1.0  # seconds; a steward's command looks into the lock for a moment
+PATIENCE = 1.0  # seconds; an operator's command looks into the lock for a moment
 
 
 @contextmanager
 def alone(home: Home) -> Iterator[None]:
-    """Hold `serve.lock`. Two servers would be safe for the budget, but the coordinator would see two nodes of one name.
+    """Hold `serve.lock`. Two servers would be safe for what is promised, but the coordinator would see two parties of one name.
 
     Raises Failed when another process holds it.
     """
@@ -31,7 +31,7 @@ def alone(home: Home) -> Iterator[None]:
             except OSError:
                 if time.monotonic() > until:
                     remedy = "Stop the other one first."
-                    raise Failed("this node is being served already", place=str(home.root), remedy=remedy) from None
+                    raise Failed(f"this {home.role} is being served already", place=str(home.root), remedy=remedy) from None
                 time.sleep(0.05)
         file.truncate(0)  # what a former process was told by its witnesses says nothing about this database
         try:

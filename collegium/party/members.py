@@ -1,10 +1,10 @@
-"""Who takes part, as far as this node has verified it: its copy of the registry.
+"""Who takes part, as far as this party has verified it: its copy of the registry.
 
 Entries come from the coordinator, who is trusted with nothing but handing them on: every chain is verified here, and the copy only
-ever grows. Several processes of one node share it through the database.
+ever grows. Several processes of one party share it through the database.
 
-Trusted with who may ask. An attacker who can write it can add a false researcher; the steward's rules name keys, so a false key
-under a known name still asks nothing.
+Trusted with who may ask. An attacker who can write it can add a false researcher; the rules of a node's steward name keys, so there
+a false key under a known name still asks nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from collegium.errors import NotVerified, Refused
 from collegium.log.cosign import own_lines
+from collegium.party.store import Store
 from collegium.registry import Registry
-from collegium_node.store import Store
 
 __all__ = ["Members"]
 
@@ -25,19 +25,20 @@ MAX_CHECKPOINT = 15_000  # bytes kept of a registry checkpoint: it becomes an en
 
 
 class Members:
-    """The registry as one node has verified it. `key` is the registry's public key, pinned when the node joined."""
+    """The registry as one party has verified it. `key` is the registry's public key, pinned when the node joined."""
 
-    def __init__(self, store: Store, key: str, name: str, own_key: str) -> None:
+    def __init__(self, store: Store, key: str, name: str, role: str, own_key: str) -> None:
         self._store = store
         self._key = key
         self._name = name
+        self._role = role
         self._own_key = own_key
         self._lock = threading.Lock()
         self._registry = Registry(key)
 
     @property
     def registry(self) -> Registry:
-        """The newest verified state; picks up what another process of this node has learnt."""
+        """The newest verified state; picks up what another process of this party has learnt."""
         with self._store.read() as db, self._lock:
             self._catch_up(db)
             return self._registry
@@ -70,9 +71,9 @@ class Members:
             self._registry.extend([note for (note,) in rows], head[0])
 
     def check_own(self) -> None:
-        """Raises NotVerified or Refused when the registry does not hold this node, under this node's own key, unrevoked."""
+        """Raises NotVerified or Refused when the registry does not hold this party, under this party's own key, unrevoked."""
         party = self.registry.party(self._name)
-        if party.role != "node" or party.statements.vkey != self._own_key:
+        if party.role != self._role or party.statements.vkey != self._own_key:
             raise NotVerified(
                 f"the registry has another key for {self._name}",
                 place="registry",
@@ -81,7 +82,7 @@ class Members:
             )
 
     def shown(self) -> tuple[bytes, int]:
-        """The newest registry checkpoint that this node has verified, and its size."""
+        """The newest registry checkpoint that this party has verified, and its size."""
         with self._store.read() as db:
             row = db.execute("SELECT note, size FROM registry_head").fetchone()
         return (bytes(row[0]), int(row[1])) if row else (b"", 0)

@@ -1,4 +1,4 @@
-"""Receipts of both directions: the proof that the coordinator logged a request, and the proofs this node gives for what it says.
+"""Receipts of both directions: the proof that the coordinator logged a request, and the proofs this party gives for what it says.
 
 Who holds a receipt can show any later day that the log held the entry, whatever that log shows then.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from collegium.errors import CollegiumError, NotVerified, public_text
 from collegium.log.checkpoint import read_checkpoint
 from collegium.log.receipt import make_receipt, verify_receipt
+from collegium.party.journal import Journal, Writer
+from collegium.party.quorum import Quorum
 from collegium.registry import Registry
-from collegium_node.journal import Journal, Writer
-from collegium_node.quorum import Quorum
 
 __all__ = ["MAX_CHECKPOINT", "WAIT", "Logged", "Receipts", "check_receipt", "keep_logged"]
 
@@ -51,7 +51,7 @@ def check_receipt(proof: bytes, request: bytes, registry: Registry) -> Logged:
 
 
 class Receipts:
-    """Gives receipts for this node's own entries."""
+    """Gives receipts for this party's own entries."""
 
     def __init__(self, journal: Journal, quorum: Quorum, *, wait: float = WAIT) -> None:
         self._journal = journal

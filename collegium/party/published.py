@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from collegium.errors import Invalid, public_text
 from collegium.log.checkpoint import read_checkpoint
-from collegium_node.home import Node
+from collegium.party.home import Party
 
 __all__ = ["Published"]
 
@@ -19,14 +19,14 @@ PAGE_ENTRIES = 4096
 
 
 class Published:
-    """Reads of one node's log. It is a `LogSource` for `collegium.log.export`.
+    """Reads of one party's log. It is a `LogSource` for `collegium.log.export`.
 
     `checkpoint` is read once: what is exported or answered with one object lies under one checkpoint.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._note = node.quorum.published()
+    def __init__(self, party: Party) -> None:
+        self._party = party
+        self._note = party.quorum.published()
         self.size = read_checkpoint(self._note).size if self._note else 0
 
     def checkpoint(self) -> bytes | None:
@@ -35,7 +35,7 @@ class Published:
     def entries(self, first: int, count: int) -> Sequence[bytes]:
         """Exactly `count` entries from index `first` on."""
         self._within(first + count)
-        with self._node.store.read() as db:
+        with self._party.store.read() as db:
             rows = db.execute("SELECT note FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count))
             return [note for (note,) in rows]
 
@@ -43,7 +43,7 @@ class Published:
         """At most `count` entries, at least one while there are any, as many as fit into a message."""
         found: list[bytes] = []
         last, held = min(self.size, first + min(count or PAGE_ENTRIES, PAGE_ENTRIES)), 0
-        with self._node.store.read() as db:
+        with self._party.store.read() as db:
             for (note,) in db.execute("SELECT note FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx", (first, last)):
                 held += len(note)
                 if found and held > PAGE_BYTES:
@@ -53,35 +53,35 @@ class Published:
 
     def leaves(self, first: int, count: int) -> Sequence[bytes]:
         self._within(first + count)
-        return self._node.journal.tree.hashes(0, first, count)
+        return self._party.journal.tree.hashes(0, first, count)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         self._within(size)
-        return self._node.journal.tree.inclusion(index, size)
+        return self._party.journal.tree.inclusion(index, size)
 
     def consistency(self, old: int, size: int) -> list[bytes]:
         self._within(size)
-        return self._node.journal.tree.consistency(old, size)
+        return self._party.journal.tree.consistency(old, size)
 
     def blobs(self) -> Iterable[str]:
         """Digests of the payloads that published entries name and that are still kept."""
-        with self._node.store.read() as db:
+        with self._party.store.read() as db:
             return [sha256 for (sha256,) in db.execute("SELECT sha256 FROM named WHERE idx < ? ORDER BY sha256", (self.size,))]
 
     def blob(self, sha256: str) -> bytes | None:
         """A payload that a published entry names; None when there is none, or not yet."""
         query = "SELECT b.data FROM named n JOIN blobs b ON b.sha256 = n.sha256 WHERE n.sha256 = ? AND n.idx < ?"
-        with self._node.store.read() as db:
+        with self._party.store.read() as db:
             row = db.execute(query, (sha256, self.size)).fetchone()
         return row[0] if row else None
 
     def receipts(self) -> Iterable[tuple[str, bytes]]:
-        """The coordinator's receipts for requests that stand in the published part."""
+        """The coordinator's receipts for statements in the published part, found by their own ids: requests, submissions."""
         query = (
-            "SELECT r.statement, r.proof FROM receipts r JOIN entries e ON e.kind = 'request' AND e.request = r.statement"
-            " WHERE e.idx < ? ORDER BY e.idx"
+            "SELECT r.statement, r.proof FROM receipts r JOIN entries e"
+            " ON e.idx = (SELECT MIN(idx) FROM entries WHERE request = r.statement) WHERE e.idx < ? ORDER BY e.idx"
         )
-        with self._node.store.read() as db:
+        with self._party.store.read() as db:
             return [tuple(row) for row in db.execute(query, (self.size,))]
 
     def _within(self, end: int) -> None:

@@ -1,11 +1,11 @@
-"""Whether this node may sign now. The one question between a restored backup and a second history.
+"""Whether this party may sign now. The one question between a restored backup and a second history.
 
     stopped         a witness, the coordinator's copy of this log, or an exported folder has shown a tree that this log's own
-                    key has signed and this database does not hold; this is on the disk and stays until `collegium-node recover`
+                    key has signed and this database does not hold; this is on the disk and stays until `recover`
     not confirmed   the log has witnesses, and since this process started no quorum of them has confirmed to know no larger tree
     free            confirmed, or a log to which the registry has assigned no witnesses
 
-A steward's command is a process of its own and cannot wait for witnesses. It may sign while the serving process, which holds
+An operator's command is a process of its own and cannot wait for witnesses. It may sign while the serving process, which holds
 `serve.lock`, has written there that it was confirmed: both share one database.
 
 Trusted with "this database is the newest there is". An attacker who can write the folder can pretend so, and the witnesses then
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collegium.errors import Failed, public_text
-from collegium_node.members import Members
-from collegium_node.store import Store
+from collegium.party.members import Members
+from collegium.party.store import Store
 
 __all__ = ["CONFIRMED", "Permit"]
 
@@ -35,25 +35,30 @@ _STOPPED = "stopped"  # its key in `meta`; the value is the checkpoint that prov
 class Permit:
     """Asked by the journal before every transaction that signs. Safe from any thread."""
 
-    def __init__(self, store: Store, members: Members, origin: str, lock: Path) -> None:
+    def __init__(self, store: Store, members: Members, origin: str, lock: Path, program: str) -> None:
         self._store = store
         self._members = members
         self._origin = origin
         self._lock_file = lock
+        self._program = program
         self._confirmed = threading.Event()
         self.on_confirmed: Callable[[], None] = lambda: None
 
     def __call__(self, db: sqlite3.Connection) -> Failed | None:
         """What speaks against signing, with a `reason` of the public table."""
         if _stopped(db) is not None:
-            return restored()
+            return self.restored()
         if not self._members.registry.witnesses_of(self._origin)[1] or self._confirmed.is_set() or self._server_is_confirmed():
             return None
         return Failed(
             public_text("not-confirmed"),
             reason="not-confirmed",
-            remedy="Start `collegium-node serve` and give it a moment: it asks this log's witnesses.",
+            remedy=f"Start `{self._program} serve` and give it a moment: it asks this log's witnesses.",
         )
+
+    def restored(self) -> Failed:
+        """The error of a party that is stopped."""
+        return Failed(public_text("restored"), reason="restored", remedy=f"Run `{self._program} recover`.")
 
     @property
     def confirmed(self) -> bool:
@@ -92,10 +97,6 @@ class Permit:
                 return False
         except OSError:
             return False
-
-
-def restored() -> Failed:
-    return Failed(public_text("restored"), reason="restored", remedy="Run `collegium-node recover`.")
 
 
 def _stopped(db: sqlite3.Connection) -> bytes | None:

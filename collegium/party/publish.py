@@ -1,8 +1,8 @@
 """`log export`: the published part of this log as static files, and the coordinator's receipts, for auditors.
 
-    FOLDER/<node>/checkpoint, tile/..., blobs/..., receipts/...
+    FOLDER/<party>/checkpoint, tile/..., blobs/..., receipts/...
 
-Any web server or USB stick can carry the folder. Where this node has exported to is remembered outside the database: a folder that
+Any web server or USB stick can carry the folder. Where this party has exported to is remembered outside the database: a folder that
 shows more than the database is how a restored backup is found before anything is signed.
 """
 
@@ -16,8 +16,8 @@ from collegium.log.disk import Disk
 from collegium.log.export import export as write
 from collegium.log.folder import LogFolder
 from collegium.log.witness import contradiction
-from collegium_node.home import Home, Node
-from collegium_node.published import Published
+from collegium.party.home import Home, Party
+from collegium.party.published import Published
 
 __all__ = ["Exported", "check", "export"]
 
@@ -29,37 +29,37 @@ class Exported:
         self.folder, self.shown, self.waiting = folder, shown, waiting
 
 
-def export(node: Node, folder: Path, *, disk: Disk | None = None) -> Exported:
-    """Bring `folder`/<node> up to the newest confirmed checkpoint. Incremental; may be repeated and interrupted at any time.
+def export(party: Party, folder: Path, *, disk: Disk | None = None) -> Exported:
+    """Bring `folder`/<party> up to the newest confirmed checkpoint. Incremental; may be repeated and interrupted at any time.
 
     Raises:
         NotVerified: the folder shows more than this database, or another history: the database was restored from a backup.
         Failed: the disk refused, or the witnesses have not confirmed anything yet.
     """
-    log = Published(node)
-    entries = node.journal.head().size
+    log = Published(party)
+    entries = party.journal.head().size
     if log.checkpoint() is None and entries:
         raise Failed(
             "no entry of this log has been confirmed by its witnesses yet",
-            place=node.journal.origin,
-            remedy="Start `collegium-node serve` and export again a moment later.",
+            place=party.journal.origin,
+            remedy=f"Start `{party.home.program} serve` and export again a moment later.",
         )
-    target = folder.absolute() / node.membership.name
-    shown = write(log, node.journal.verifier, target, disk=disk, tree=node.journal.tree)
-    _remember(node.home, target)
+    target = folder.absolute() / party.membership.name
+    shown = write(log, party.journal.verifier, target, disk=disk, tree=party.journal.tree)
+    _remember(party.home, target)
     return Exported(target, shown, entries - shown)
 
 
-def check(node: Node) -> None:
-    """Stop this node if a folder it has exported to shows more, or other, than its database. A folder that is gone says nothing."""
-    head, tree = node.journal.head(), node.journal.tree
-    for folder in remembered(node.home):
+def check(party: Party) -> None:
+    """Stop this party if a folder it has exported to shows more, or other, than its database. One that is gone says nothing."""
+    head, tree = party.journal.head(), party.journal.tree
+    for folder in remembered(party.home):
         try:
             shown = LogFolder(folder).checkpoint()
         except CollegiumError:
             continue
-        if contradiction(shown, node.journal.verifier, head.size, tree.root) is not None:
-            node.permit.stop(shown)
+        if contradiction(shown, party.journal.verifier, head.size, tree.root) is not None:
+            party.permit.stop(shown)
 
 
 def remembered(home: Home) -> list[Path]:

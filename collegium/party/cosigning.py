@@ -8,7 +8,7 @@ What a witness may say, and what follows:
 
     a cosignature          verified under the registry's key for the witness, and counted
     it knows less          asked again from there, with the proof that our log has only grown
-    it knows our log       the tree that it shows is signed by our own key, and this database does not hold it: the node stops
+    it knows our log       the tree that it shows is signed by our own key, and this database does not hold it: the party stops
       otherwise
     anything else          a missing cosignature, whoever claims it and whatever the claim is
 
@@ -27,15 +27,15 @@ from typing import Protocol
 from collegium.errors import NotVerified
 from collegium.log.cosign import CosignerVerifier, add_cosignatures, open_cosignatures
 from collegium.log.witness import contradiction
+from collegium.party.home import Party
+from collegium.party.journal import Head
+from collegium.party.lines import Lines
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest
-from collegium_node.home import Node
-from collegium_node.journal import Head
-from collegium_node.lines import Lines
 
 __all__ = ["ROUND", "Cosigning", "Relay"]
 
 ROUND = 5.0  # seconds that one round waits for witnesses; a slower one counts as silent
-POLL = 1.0  # seconds between looks at what other processes of this node have added
+POLL = 1.0  # seconds between looks at what other processes of this party have added
 REFRESH = 300.0  # seconds after which a quiet log is confirmed again, so that everybody sees how fresh it is
 PATIENCE = (0.2, 5.0)  # seconds between rounds that fail: the first, and the longest
 
@@ -51,22 +51,26 @@ class Cosigning:
 
     Args:
         on_stopped: called once when a witness has shown that this log is an old copy of itself.
+        poll: seconds between looks at what other processes of this party have added.
     """
 
     def __init__(
         self,
-        node: Node,
+        party: Party,
         relay: Relay,
         lines: Lines,
         *,
         on_stopped: Callable[[], None] = lambda: None,
+        poll: float = POLL,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._journal, self._quorum, self._permit = node.journal, node.quorum, node.permit
+        self._journal, self._quorum, self._permit = party.journal, party.quorum, party.permit
+        self._program = party.home.program
         self._relay = relay
         self._lines = lines
         self._on_stopped = on_stopped
+        self._poll = poll
         self._monotonic = monotonic
         self._sleep = sleep
         self._known: dict[str, int] = {}  # what each witness knows of us, as far as we know
@@ -89,14 +93,14 @@ class Cosigning:
                 if not await asyncio.to_thread(self._due):
                     await asyncio.to_thread(self._quorum.save)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(POLL):
+                        async with asyncio.timeout(self._poll):
                             await self._wake.wait()
                 elif await self._round():
                     patience = PATIENCE[0]
                 else:
                     await self._sleep(patience)
                     patience = min(2 * patience, PATIENCE[1])
-            self._lines.event("restored", remedy="collegium-node recover")
+            self._lines.event("restored", remedy=f"{self._program} recover")
             self._on_stopped()
         finally:
             self._journal.on_grown = lambda: None

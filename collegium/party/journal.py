@@ -1,14 +1,14 @@
-"""The node's log: every signed entry at its final index, and one signed checkpoint over all of them, in one transaction.
+"""A party's log: every signed entry at its final index, and one signed checkpoint over all of them, in one transaction.
 
-Each entry this node signs names the log, its own index, the newest registry view this node has verified and the time. Requests of
-researchers are kept verbatim beside the decisions they led to. The signed checkpoint is written in the transaction that adds the
+Each entry this party signs names the log, its own index, the newest registry view it has verified and the time. Requests of
+others are kept verbatim beside what was decided on them. The signed checkpoint is written in the transaction that adds the
 entries: the two can never disagree, and `verify` proves it at every start. A registry checkpoint that is new here becomes an entry
 before anything that is judged by it.
 
-Nothing is appended while `guard` has something against it: a node that was restored from a backup, or that has not yet heard from
-its witnesses that it was not, would sign a second history (`collegium_node.permit`).
+Nothing is appended while `guard` has something against it: a party that was restored from a backup, or that has not yet heard from
+its witnesses that it was not, would sign a second history (`collegium.party.permit`).
 
-Trusted with the university's voice. An attacker who holds the statement key can sign false decisions and releases until it is
+Trusted with the party's voice. An attacker who holds the statement key can sign false statements until it is
 revoked in the registry; with the log key he can show two histories, and anybody who holds two checkpoints can prove it.
 """
 
@@ -29,8 +29,8 @@ from collegium.log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from collegium.log.note import Signer, Verifier, encode_base64, open_note
 from collegium.log.statement import MAX_STATEMENT, statement_id
 from collegium.log.tree import HashSource, LeafHashes, Tree
+from collegium.party.store import Store
 from collegium.statements import LogPlace, Peer, RegistryView
-from collegium_node.store import Store
 
 __all__ = ["Clock", "Entry", "Guard", "Head", "Journal", "Placed", "Writer"]
 
@@ -61,7 +61,7 @@ class Head:
 
 
 class Placed(Protocol):
-    """A statement of this node, made with the writer's own `place`, `registry` and `now`."""
+    """A statement of this party, made with the writer's own `place`, `registry` and `now`."""
 
     kind: ClassVar[str]
 
@@ -91,17 +91,17 @@ class Writer:
 
     @property
     def registry(self) -> RegistryView:
-        """The newest registry view that this node has verified; it never shrinks along the log."""
+        """The newest registry view that this party has verified; it never shrinks along the log."""
         row = self.db.execute("SELECT size, root FROM registry_head").fetchone()
         return RegistryView(size=row[0], root=row[1]) if row else EMPTY_REGISTRY
 
     def sign(self, statement: Placed, *, request: str = "") -> Entry:
-        """Sign a statement of this node, made for `place`, and append it there."""
+        """Sign a statement of this party, made for `place`, and append it there."""
         assert statement.log == self.place
         return self.keep(statement.kind, statement.sign(self._journal.statements), request=request)
 
     def is_ours(self, note: bytes) -> bool:
-        """Whether a note is signed by this node's statement key of today, and not by one that it replaced."""
+        """Whether a note is signed by this party's statement key of today, and not by one that it replaced."""
         try:
             open_note(note, [self._journal.statements.verifier], limit=MAX_STATEMENT)
         except CollegiumError:
@@ -155,7 +155,7 @@ EMPTY_REGISTRY = RegistryView(size=0, root=encode_base64(EMPTY_ROOT))
 
 
 class Journal:
-    """The log of one node. `origin` is the name of its log key.
+    """The log of one party. `origin` is the name of its log key.
 
     `guard` is asked before the first entry of every transaction; `on_grown` is called after every transaction that added entries.
     """
@@ -225,27 +225,27 @@ class Journal:
         """Recompute every leaf and the root, and compare with the signed checkpoint. The number of entries.
 
         Raises:
-            NotVerified: an entry was changed, lost or added behind the log's back; the node must not sign on.
+            NotVerified: an entry was changed, lost or added behind the log's back; the party must not sign on.
         """
         remedy = "Restore the newest backup, or ask the federation before you go on."
         frontier = Frontier()
         with self.store.read() as db:
-            db.execute("BEGIN")  # one state: another process of this node may be adding entries
+            db.execute("BEGIN")  # one state: another process of this party may be adding entries
             try:
                 for index, (found, note, leaf) in enumerate(db.execute("SELECT idx, note, leaf FROM entries ORDER BY idx")):
                     if found != index or leaf_hash(note) != leaf:
-                        raise NotVerified("the node's log does not hold together", place=f"entry {index}", remedy=remedy)
+                        raise NotVerified("this log does not hold together", place=f"entry {index}", remedy=remedy)
                     frontier.append(leaf)
                 head = db.execute("SELECT note FROM head").fetchone()
             finally:
                 db.execute("ROLLBACK")
         if head is None:
             if frontier.size:
-                raise NotVerified("the node's log has entries and no checkpoint", place="head", remedy=remedy)
+                raise NotVerified("this log has entries and no checkpoint", place="head", remedy=remedy)
             return 0
         checkpoint = open_checkpoint(head[0], self._log.verifier)
         if (checkpoint.size, checkpoint.root) != (frontier.size, frontier.root()):
-            raise NotVerified("the node's log differs from its signed checkpoint", place=f"size {checkpoint.size}", remedy=remedy)
+            raise NotVerified("this log differs from its signed checkpoint", place=f"size {checkpoint.size}", remedy=remedy)
         self._frontier = frontier
         return frontier.size
 

@@ -1,13 +1,14 @@
-"""This node as a witness of other logs: it remembers the largest tree of each and lets nobody show an older or another one.
+"""This party as a witness of other logs: it remembers the largest tree of each and lets nobody show an older or another one.
 
-    (1) who       the registry has made this node a witness of the log, and says what the log's key is
+    (1) who       the registry has made this party a witness of the log, and says what the log's key is; a trustee is one of the
+                  registry's and the coordinator's log by its role
     (2) remember  ONE durable transaction: what is known, what is shown, whether it follows, what is known now
     (3) cosign    only what (2) has made durable
 
 Two signed trees of one size, or a log that shows other than it has shown, are kept as evidence and never cosigned.
 
 Trusted with "I have seen nothing larger". A witness that was itself restored from a backup has forgotten what it saw, so a stopped
-node cosigns nothing either. Who holds this node's cosigner key can hide a second history only together with a quorum of others.
+party cosigns nothing either. Who holds this party's cosigner key can hide a second history only together with a quorum of others.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from collegium.log.checkpoint import read_checkpoint
 from collegium.log.cosign import CosignerSigner, own_lines
 from collegium.log.note import Verifier
 from collegium.log.witness import Cosign, Known, Split, consider
+from collegium.party import replies
+from collegium.party.home import Party
+from collegium.party.journal import Clock
 from collegium.registry import Registry
 from collegium.v1.witness_pb2 import CosignReply, CosignRequest
-from collegium_node import gate
-from collegium_node.home import Node
-from collegium_node.journal import Clock
-from collegium_node.permit import restored
 
 __all__ = ["Unknown", "Witnessing", "key_of"]
 
@@ -33,7 +33,7 @@ MAX_KEPT = 16  # contradicting checkpoints kept of one log: two prove it
 
 
 class Unknown(Refused):
-    """This node is no witness of the log, or there is no such log."""
+    """This party is no witness of the log, or there is no such log."""
 
     def __init__(self) -> None:
         super().__init__(public_text("identity"), by="identity", place="origin", reason="identity")
@@ -42,8 +42,8 @@ class Unknown(Refused):
 class Witnessing:
     """Answers `Cosign`. Safe from any thread and process: the transaction is the lock."""
 
-    def __init__(self, node: Node, clock: Clock) -> None:
-        self._node = node
+    def __init__(self, party: Party, clock: Clock) -> None:
+        self._party = party
         self._clock = clock
         self._signer: CosignerSigner | None = None
 
@@ -58,9 +58,9 @@ class Witnessing:
         log = self._log(read_checkpoint(note).origin)
         note = own_lines(note, log)
         # (2)
-        with self._node.store.write("witness") as db:
-            if self._node.permit.stopped is not None:
-                raise restored()
+        with self._party.store.write("witness") as db:
+            if self._party.permit.stopped is not None:
+                raise self._party.permit.restored()
             known = _known(db, log)
             verdict = consider(known, note, request.old_size, [bytes(each) for each in request.proof], log)
             if isinstance(verdict, Cosign):
@@ -72,21 +72,29 @@ class Witnessing:
         # (3)
         if isinstance(verdict, Cosign):
             size = verdict.known.size
-            return gate.cosigned(self._cosigner().cosign(verdict.known.checkpoint, int(self._clock())), size, b"")
+            return replies.cosigned(self._cosigner().cosign(verdict.known.checkpoint, int(self._clock())), size, b"")
         shown = verdict.known
-        return gate.cosigned(b"", shown.size if shown else 0, shown.checkpoint if shown else b"")
+        return replies.cosigned(b"", shown.size if shown else 0, shown.checkpoint if shown else b"")
 
     def _log(self, origin: str) -> Verifier:
-        """The key of a log that the registry has assigned to this node. Raises Unknown."""
-        registry = self._node.members.registry
-        if self._node.membership.name not in registry.witnesses_of(origin)[0]:
+        """The key of a log that the registry has assigned to this party. Raises Unknown."""
+        registry = self._party.members.registry
+        name = self._party.membership.name
+        if name not in registry.witnesses_of(origin)[0] and not _by_role(registry, name, origin):
             raise Unknown
         return key_of(registry, origin)
 
     def _cosigner(self) -> CosignerSigner:
         if self._signer is None:
-            self._signer = load_cosigner(self._node.home.keys.witness)
+            self._signer = load_cosigner(self._party.home.keys.witness)
         return self._signer
+
+
+def _by_role(registry: Registry, name: str, origin: str) -> bool:
+    """Whether this is a trustee, and the log one of the two by which a round's roster and plan are fixed."""
+    if origin not in (registry.registry_log.name, registry.coordinator_log.name):
+        return False
+    return any(each.name == name for each in registry.trustees())
 
 
 def key_of(registry: Registry, origin: str) -> Verifier:

@@ -1,28 +1,26 @@
-"""`backup`: a consistent copy of the database while the node runs, and a note on what else must be kept.
+"""`backup`: a consistent copy of the database while the party runs.
 
-The copy is made by SQLite's own backup API: a copied live file is no backup. Keys are not in it. A node that is restored from an
-old backup has forgotten charges: whoever holds a newer checkpoint of its log can show it, so restore the newest one there is.
+The copy is made by SQLite's own backup API: a copied live file is no backup. Keys are not in it. A party that is restored from an
+old backup has forgotten what it has signed since: whoever holds a newer checkpoint of its log can show it, so restore the newest
+one there is.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from collegium.errors import Failed, Invalid
-from collegium_node.home import Node
+from collegium.party.home import Party
 
-__all__ = ["KEYS_NOTE", "backup"]
-
-KEYS_NOTE = (
-    "Keep with it, apart and secret: keys/ (who this node is) and snapshot.key (which rows of a person count). "
-    "snapshots/ can be made again from the sources, but questions charged on them and not yet answered then stay unanswered."
-)
+__all__ = ["backup"]
 
 
-def backup(node: Node, target: Path) -> int:
-    """Copy the database to `target`, whole or not at all. The number of log entries in the copy.
+def backup(party: Party, target: Path, *, strip: Callable[[sqlite3.Connection], None] = lambda _: None) -> int:
+    """Copy the database to `target`, whole or not at all. The number of log entries in the copy. `strip` takes out of the copy
+    what a backup must not hold, before the copy has a name.
 
     Raises Invalid when the target exists, Failed when it cannot be written.
     """
@@ -32,8 +30,9 @@ def backup(node: Node, target: Path) -> int:
     try:
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        node.store.backup(partial)
+        party.store.backup(partial)
         with sqlite3.connect(partial) as copy:
+            strip(copy)
             healthy = copy.execute("PRAGMA quick_check").fetchone()[0]
             (entries,) = copy.execute("SELECT COUNT(*) FROM entries").fetchone()
         copy.close()

@@ -1,4 +1,4 @@
-"""This node's own log as the coordinator has copied it, for a node that has lost its newest state.
+"""This party's own log as the coordinator has copied it, for a party that has lost its newest state.
 
 The coordinator is believed in nothing: what comes is used by `recover` alone, which verifies it under a checkpoint that this
 log's own key has signed. It can withhold its copy and no more; an exported folder from an auditor does as well.
@@ -18,13 +18,13 @@ from collegium.errors import Failed, Invalid, NotVerified, public_text
 from collegium.log.checkpoint import open_checkpoint
 from collegium.log.statement import MAX_STATEMENT, read_statement
 from collegium.log.witness import contradiction
+from collegium.party.fetch import TIMEOUT, coordinator_channel
+from collegium.party.home import Party
+from collegium.party.lines import Lines
 from collegium.statements import Release
 from collegium.transport.node_client import Caller, ChannelCaller
 from collegium.transport.status import TunnelError, from_rpc
 from collegium.v1.log_pb2 import BlobReply, BlobRequest, CheckpointReply, CheckpointRequest, EntriesReply, EntriesRequest
-from collegium_node.fetch import TIMEOUT, coordinator_channel
-from collegium_node.home import Node
-from collegium_node.lines import Lines
 
 __all__ = ["Fetched", "check_copy", "copied_checkpoint", "fetch_copy", "fetch_from"]
 
@@ -61,59 +61,59 @@ class Fetched:
         return ()
 
 
-async def copied_checkpoint(caller: Caller, node: Node) -> bytes:
-    """The largest checkpoint of this node's log that the coordinator has a copy of; b"" when it has none. Not verified."""
-    reply = await _call(caller, "Checkpoint", CheckpointRequest(origin=node.journal.origin), CheckpointReply)
+async def copied_checkpoint(caller: Caller, party: Party) -> bytes:
+    """The largest checkpoint of this party's log that the coordinator has a copy of; b"" when it has none. Not verified."""
+    reply = await _call(caller, "Checkpoint", CheckpointRequest(origin=party.journal.origin), CheckpointReply)
     return bytes(reply.checkpoint)
 
 
-async def check_copy(caller: Caller, node: Node, lines: Lines) -> None:
-    """Stop this node if the coordinator's copy of its log shows more, or other, than its database: what a witness may prove, the
+async def check_copy(caller: Caller, party: Party, lines: Lines) -> None:
+    """Stop this party if the coordinator's copy of its log shows more, or other, than its database: what a witness may prove, the
     coordinator may too. It is all that finds a restored backup of a log without witnesses. Silence and claims prove nothing.
     """
     try:
-        shown = await copied_checkpoint(caller, node)
-        contradicts: bool = bool(shown) and await asyncio.to_thread(_contradicts, node, shown)
+        shown = await copied_checkpoint(caller, party)
+        contradicts: bool = bool(shown) and await asyncio.to_thread(_contradicts, party, shown)
         if contradicts:
-            await asyncio.to_thread(node.permit.stop, shown)
-            lines.event("restored", remedy="collegium-node recover")
+            await asyncio.to_thread(party.permit.stop, shown)
+            lines.event("restored", remedy=f"{party.home.program} recover")
     except Exception as error:
         lines.failure("copy-not-read", error)
 
 
-def _contradicts(node: Node, shown: bytes) -> bool:
-    head, tree = node.journal.head(), node.journal.tree
-    return contradiction(shown, node.journal.verifier, head.size, tree.root) is not None
+def _contradicts(party: Party, shown: bytes) -> bool:
+    head, tree = party.journal.head(), party.journal.tree
+    return contradiction(shown, party.journal.verifier, head.size, tree.root) is not None
 
 
-def fetch_copy(node: Node, proxy: str = "") -> Fetched:
-    """Everything beyond this database that the coordinator has of this node's log.
+def fetch_copy(party: Party, proxy: str = "") -> Fetched:
+    """Everything beyond this database that the coordinator has of this party's log.
 
-    How much may come is bounded by what this node has signed: the size in the checkpoint, and each payload's in its release.
+    How much may come is bounded by what this party has signed: the size in the checkpoint, and each payload's in its release.
 
     Raises:
         Offline: the coordinator cannot be reached. NotVerified: what it shows is not signed by this log.
         Invalid: it has no copy.
     """
-    return asyncio.run(_fetch(node, proxy))
+    return asyncio.run(_fetch(party, proxy))
 
 
-async def _fetch(node: Node, proxy: str) -> Fetched:
-    channel = coordinator_channel(node.home, node.membership, proxy)
+async def _fetch(party: Party, proxy: str) -> Fetched:
+    channel = coordinator_channel(party.home, party.membership, proxy)
     try:
-        return await fetch_from(ChannelCaller(channel), node)
+        return await fetch_from(ChannelCaller(channel), party)
     finally:
         await channel.close()
 
 
-async def fetch_from(caller: Caller, node: Node) -> Fetched:
+async def fetch_from(caller: Caller, party: Party) -> Fetched:
     """The same over a line that is there."""
-    origin, place = node.journal.origin, node.membership.service
-    note = await copied_checkpoint(caller, node)
+    origin, place = party.journal.origin, party.membership.service
+    note = await copied_checkpoint(caller, party)
     if not note:
         raise Invalid(f"{place} has no copy of this log", place=origin, remedy="Find a copy elsewhere: `recover FOLDER`.")
-    size = open_checkpoint(note, node.journal.verifier).size
-    first = node.journal.head().size
+    size = open_checkpoint(note, party.journal.verifier).size
+    first = party.journal.head().size
     tail: list[bytes] = []
     blobs: dict[str, bytes] = {}
     while first + len(tail) < size:

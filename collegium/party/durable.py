@@ -1,4 +1,4 @@
-"""Files that only the node's user can read and that survive a power cut once written."""
+"""Files that only the party's user can read and that survive a power cut once written."""
 
 from __future__ import annotations
 
