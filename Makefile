@@ -1,19 +1,20 @@
 # `make` alone lists the targets. Everything sets itself up: the first target that needs .venv makes it.
 PYTHON ?= python3
+NODES ?= 300
 BIN := .venv/bin
 STAMP := .venv/.ready
-LOCAL := -e . -e ./node -e ./coordinator
+LOCAL := -e . -e ./node -e ./coordinator -e ./trustee
 QUIET := -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins proto check format test test-long demo federation bench docs clean
+.PHONY: help setup pins proto check format test test-long demo federation rehearsal bench docs clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## Make .venv from the pinned, hashed requirements
 
-$(STAMP): requirements.txt pyproject.toml node/pyproject.toml coordinator/pyproject.toml
+$(STAMP): requirements.txt pyproject.toml node/pyproject.toml coordinator/pyproject.toml trustee/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Collegium needs Python 3.11 or newer. Name one: make PYTHON=python3.12 setup")'
 	@echo "Setting up .venv (once; a minute or two)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -53,6 +54,9 @@ demo: $(STAMP) ## Five universities and a ministry on this machine: three questi
 
 federation: $(STAMP) ## The same federation, left running, with the lines to type
 	@$(BIN)/python examples/higher-education/demo.py --stay
+
+rehearsal: $(STAMP) ## A country on this machine, NODES=300 universities: what is real in it is said at the end (3074 take minutes)
+	@$(BIN)/python -m rehearsal --nodes $(NODES) $(REHEARSAL)
 
 bench: $(STAMP) ## Benchmarks; each prints ratios measured in one run
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
