@@ -44,7 +44,7 @@ class Asked:
         """The question that a decision, release or indicator is about, after the checks; None when it cannot be told.
 
         1. The request stands in this log before it. 2. It has a question of that number. 3. It is the question that the statement
-        names by digest.
+        names by digest, and asked in the release mode in which the statement answers it.
         """
         frame, name = self._frame, self._frame.log.name
         self._meters["A12"][0] += 1
@@ -67,11 +67,28 @@ class Asked:
             text = f"{party} signed a {fact.kind} (entry {index} of {name}) on another question than the request of that id holds"
             frame.fail("A12", "digest", text, at, index, party=party)
             return None
+        if question.national != self._national(fact, question.national):
+            modes = ("one sum over many universities", "each university's own figure")
+            text = (
+                f"{party} signed a {fact.kind} (entry {index} of {name}) that belongs to {modes[question.national]}; the request "
+                f"asks for {modes[not question.national]}"
+            )
+            frame.fail("A12", "mode", text, at, index, party=party)
+            return None
         if not question.parts:
             text = f"entry {index} is about a question that fits no schema of this registry: its cost and layout cannot be computed"
             frame.warn("A6", "schema", text, missing=True)
             return None
         return question
+
+    @staticmethod
+    def _national(fact: Any, asked: bool) -> bool:
+        """In which mode a statement answers; `asked` where it says nothing of it."""
+        if fact.kind == "decision":
+            return fact.plan is not None or (asked and fact.verdict not in ("charge", "reuse"))
+        if fact.kind == "indicator":
+            return fact.results is not None or (asked and not fact.answered)
+        return bool(fact.kind == "national-plan")
 
     def charged(self, index: int, fact: DecisionFact) -> None:
         """A node's charge or reuse: not after the request's expiry or its author's revocation, unless it was bound before."""

@@ -32,7 +32,7 @@ GRACE = 300
 class Log:
     """One log: its key, its signed head, and the tree of the entries in the folder, which is the head's (`opening` saw to that)."""
 
-    name: str  # registry, coordinator, or the node's name
+    name: str  # registry, coordinator, or the name of a node or trustee
     folder: LogFolder
     key: Verifier
     note: bytes
@@ -99,7 +99,19 @@ class Case:
 
     @property
     def nodes(self) -> list[Log]:
-        return [log for name, log in sorted(self.logs.items()) if name not in ("registry", "coordinator")]
+        return [log for name, log in sorted(self.logs.items()) if self.role(name) == "node"]
+
+    @property
+    def trustees(self) -> list[Log]:
+        return [log for name, log in sorted(self.logs.items()) if self.role(name) == "trustee"]
+
+    def role(self, name: str) -> str:
+        """registry, coordinator, node, or trustee. A log that only the trust file knows is taken for a node's."""
+        return name if name in ("registry", "coordinator") else self._roles.get(name, "node")
+
+    @cached_property
+    def _roles(self) -> dict[str, str]:
+        return {party.name: party.role for party in self.registry.parties()} if self.registry is not None else {}
 
     @property
     def entries(self) -> int:
@@ -136,7 +148,7 @@ class Case:
 
     @cached_property
     def node_logs(self) -> dict[str, Verifier]:
-        """The newest log key of every node ever registered, by name."""
+        """The newest log key of every node and trustee ever registered, by name."""
         if self.registry is None:
             return {}
         return {party.name: party.log for party in self.registry.parties() if party.log is not None}

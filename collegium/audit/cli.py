@@ -95,9 +95,9 @@ def show(
     lang: Annotated[str, typer.Option("--lang", help="Labels in en or zh.")] = "en",
     jobs: JobsOption = None,
 ) -> None:
-    """Questions, what they cost at each university, and what is left of each budget."""
+    """Questions, what they cost at each university, what is left of each budget, and the rounds of national sums."""
     from collegium.audit.story import tell
-    from collegium.audit.tables import budget_table, question_table
+    from collegium.audit.tables import budget_table, question_table, sum_table
 
     found = _audit(folder, policy, jobs=jobs)
     story = tell(found, _language(lang))
@@ -109,6 +109,8 @@ def show(
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         console.print(question_table(story))
         console.print(budget_table(story))
+        if story.sums:
+            console.print(sum_table(story))
     raise typer.Exit(int(found.findings.code))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collegium.audit.asked import Asked
 from collegium.audit.case import Case, Log
@@ -16,12 +16,17 @@ from collegium.audit.exhibits import entry_files
 from collegium.audit.facts import IndicatorFact, ReleaseFact, WithdrawalFact
 from collegium.audit.frame import Frame
 from collegium.audit.heads import Heads
-from collegium.audit.sums import Sum, Used, open_accounts
+from collegium.audit.once import Once
+from collegium.audit.rounds import Rounds
+from collegium.audit.sums import Sum, Used, UsedRound, open_accounts
 from collegium.audit.verdict import Exhibit
 from collegium.errors import CollegiumError
 from collegium.log.folder import MISSING
 
-__all__ = ["CoordinatorReplay", "Held"]
+if TYPE_CHECKING:
+    from collegium.statements import Accounts
+
+__all__ = ["CoordinatorReplay", "Held", "Pending"]
 
 
 @dataclass(slots=True)  # not frozen: one is made for every release
@@ -37,6 +42,17 @@ class Held:
     payload: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An indicator of a national question, read as far as its accounts: what it adds is judged when the rounds are."""
+
+    index: int
+    fact: IndicatorFact
+    accounts: Accounts
+    audience: tuple[str, ...]
+    exhibits: tuple[Exhibit, ...]
+
+
 @dataclass
 class CoordinatorReplay:
     """What the coordinator's log says, replayed. `sums` are indicators whose tables are to be computed again."""
@@ -44,16 +60,19 @@ class CoordinatorReplay:
     case: Case
     log: Log
     heads: Heads
+    once: Once
     sums: list[Sum] = field(default_factory=list)
     releases: dict[str, Held] = field(default_factory=dict)  # by statement id
     withdrawn: dict[str, int] = field(default_factory=dict)  # by id of the release: entry of the withdrawal
     unheard: set[str] = field(default_factory=set)  # ids of releases that their node's log alone withdraws
     former: dict[tuple[str, str], int] = field(default_factory=dict)  # by node and unit: charges of a log that it had before
     indicators: dict[tuple[str, int], list[tuple[int, IndicatorFact]]] = field(default_factory=dict)
+    pending: list[Pending] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.frame = Frame(self.case, self.log, self.heads)
         self.asked = Asked(self.frame)
+        self.rounds = Rounds(self.frame, self.once)
         self._first: dict[tuple[str, str, int], tuple[int, str]] = {}  # release of a node for a question of a request
         self._reuses: dict[tuple[str, str, int, str], int] = {}  # node, request, number, release: entry of the reuse
 
@@ -66,6 +85,11 @@ class CoordinatorReplay:
             self.asked.request(index, fact)
         elif kind == "indicator":
             self._indicator(index, fact)
+        elif kind == "national-plan":
+            if self.asked.question(index, fact, self.log.name) is not None:
+                self.rounds.see(index, fact)
+        elif kind in ("national-close", "national-result"):
+            self.rounds.see(index, fact)
         elif kind != "peer":
             self._answer(index, fact)
 
@@ -73,7 +97,7 @@ class CoordinatorReplay:
         self.frame.times.close(heads, self.frame.own)
 
     def _answer(self, index: int, fact: Any) -> None:
-        """A decision, release or withdrawal that a node signed."""
+        """What a node signed: a decision, release, withdrawal or submission; or a trustee: its step of a round."""
         node = self.case.name(fact.origin)
         judged_there = self._logged(index, fact, node)
         if fact.at >= self.frame.embedded(fact.origin):
@@ -81,6 +105,9 @@ class CoordinatorReplay:
             self.frame.warn("A9", "order", text, missing=True)
         if fact.kind == "withdrawal":
             self._withdrawal(index, fact, node)
+            return
+        if fact.kind.startswith("national-"):
+            self.rounds.see(index, fact, judged_there=judged_there)
             return
         question = self.asked.question(index, fact, node)
         if question is None:
@@ -90,6 +117,8 @@ class CoordinatorReplay:
                 self.asked.price(index, fact, question, node)
             if fact.verdict == "reuse":
                 self._reuses.setdefault((node, fact.request, fact.number, str(fact.original_id)), index)
+            elif fact.verdict == "charge" and fact.plan is not None:
+                self.rounds.charge(index, fact, node)
             return
         if not judged_there:
             self.asked.shape(index, fact, question, node)
@@ -146,12 +175,14 @@ class CoordinatorReplay:
 
         1. It is on a question of a request that stands before it, and the next revision of it. 2. Its accounts, read from beside
         the log, name every node asked once. 3. Every release used stands before it, is of this question, and of this request or
-        reused for it. 4. Its coverage is what accounts and registry say. 5. The table is left to `sums`.
+        reused for it (of a national question: see `national`). 4. Its coverage is what accounts and registry say. 5. The table is
+        left to `sums`.
         """
         name = self.log.name
         self.case.findings.ran("A7", name)
         # (1)
-        if self.asked.question(index, fact, name) is None:
+        question = self.asked.question(index, fact, name)
+        if question is None:
             return
         revisions = self.indicators.setdefault((fact.request, fact.number), [])
         if fact.revision != len(revisions):
@@ -175,7 +206,7 @@ class CoordinatorReplay:
         accounts = open_accounts(blob, fact)
         exhibits = [Exhibit(f"{fact.accounts}.blob", blob, "the accounts that the indicator names by SHA-256")]
         if accounts is None:
-            self._wrong(
+            self.wrong(
                 index,
                 "accounts",
                 f"the accounts of the indicator at entry {index} are not of the form signed, or not its coverage",
@@ -186,32 +217,49 @@ class CoordinatorReplay:
         if listed != sorted(audience):
             lost = sorted(set(audience) - set(listed)) + sorted(set(listed) - set(audience))
             text = f"the indicator at entry {index} does not account once for every node asked: {', '.join(lost[:5])}"
-            self._wrong(index, "audience", text, exhibits, self.asked.at[fact.request])
+            self.wrong(index, "audience", text, exhibits, self.asked.at[fact.request])
             return
         # (3)
+        if question.national:
+            self.pending.append(Pending(index, fact, accounts, audience, tuple(exhibits)))
+            self.coverage(index, fact, audience, {each.node for each in accounts.releases}, exhibits)
+            return
         used = [self._used(index, fact, each.node, each.sha256, exhibits) for each in accounts.releases]
         for each in accounts.missing:
             self._left_out(index, fact, each.node, each.reason)
         # (4)
-        enrolment = self._enrolments(index, fact, audience, exhibits)
-        if enrolment is None:
+        if not self.coverage(index, fact, audience, {each.node for each in accounts.releases}, exhibits) or None in used:
             return
-        known, names = [pair for pair in enrolment if pair[0]], {each.node for each in accounts.releases}
-        total = sum(count for count, _ in known) if known else None
-        reached = sum(count for count, node in known if node in names) if known else None
-        if (fact.enrolment_asked, fact.enrolment) != (total, reached):
-            self._wrong(index, "coverage", f"the indicator at entry {index} states another enrolment than the registry", exhibits)
         # (5)
-        if None in used:
-            return
+        self.add(index, fact, audience, accounts, used=tuple(each for each in used if each is not None))
+
+    def add(
+        self, index: int, fact: IndicatorFact, audience: Sequence[str], accounts: Accounts, *,
+        used: tuple[Used, ...] = (), rounds: tuple[UsedRound, ...] = (), groups: tuple[tuple[str, ...], ...] = (),
+    ) -> None:  # fmt: skip
+        """Leave an indicator's table to be computed again."""
         reasons = {each.node: each.reason for each in accounts.missing}
         self.sums.append(
             Sum(
                 index=index, request=self.asked.at[fact.request], number=fact.number, table=fact.table, size=fact.size,
-                asked=tuple((node, reasons.get(node, "no-answer")) for node in audience),
-                used=tuple(each for each in used if each is not None),
+                asked=tuple((node, reasons.get(node, "no-answer")) for node in audience), used=used, rounds=rounds,
+                groups=groups,
             )
         )  # fmt: skip
+
+    def coverage(
+        self, index: int, fact: IndicatorFact, audience: Sequence[str], used: set[str], exhibits: Sequence[Exhibit]
+    ) -> bool:
+        """Whether the registry could say who was asked; a coverage that is not the registry's is a finding."""
+        enrolment = self._enrolments(index, fact, audience, exhibits)
+        if enrolment is None:
+            return False
+        known = [pair for pair in enrolment if pair[0]]
+        total = sum(count for count, _ in known) if known else None
+        reached = sum(count for count, node in known if node in used) if known else None
+        if (fact.enrolment_asked, fact.enrolment) != (total, reached):
+            self.wrong(index, "coverage", f"the indicator at entry {index} states another enrolment than the registry", exhibits)
+        return True
 
     def _enrolments(
         self, index: int, fact: IndicatorFact, audience: Sequence[str], exhibits: Sequence[Exhibit]
@@ -228,7 +276,7 @@ class CoordinatorReplay:
             return [(registry.as_of(node, fact.size).enrolment, node) for node in audience]
         except CollegiumError as error:
             text = f"the indicator at entry {index} accounts for a node that the registry it names does not hold: {error.text}"
-            self._wrong(index, "stranger", text, exhibits, self.asked.at[fact.request])
+            self.wrong(index, "stranger", text, exhibits, self.asked.at[fact.request])
             return None
 
     def _used(self, index: int, fact: IndicatorFact, node: str, release: str, exhibits: Sequence[Exhibit]) -> Used | None:
@@ -237,10 +285,10 @@ class CoordinatorReplay:
         held = self.releases.get(release)
         if held is None or held.node != node:
             text = f"the indicator at entry {index} adds a release of {node} that stands nowhere before it in the coordinator's log"
-            self._wrong(index, "unheld", text, exhibits)
+            self.wrong(index, "unheld", text, exhibits)
             return None
         if held.question != fact.question:
-            self._wrong(
+            self.wrong(
                 index,
                 "question",
                 f"the indicator at entry {index} adds a release of {node} on another question",
@@ -268,5 +316,5 @@ class CoordinatorReplay:
             text = f"the indicator at entry {index} leaves out {node} ({reason}), whose release stands before it at entry {held[0]}"
             self.frame.warn("A7", "left-out", text)
 
-    def _wrong(self, index: int, rule: str, text: str, exhibits: Sequence[Exhibit], *others: int) -> None:
+    def wrong(self, index: int, rule: str, text: str, exhibits: Sequence[Exhibit], *others: int) -> None:
         self.frame.fail("A7", rule, text, *others, index, more=lambda: exhibits)

@@ -13,12 +13,20 @@ __all__ = [
     "PROBLEMS",
     "AskedPart",
     "AskedQuestion",
+    "CheckFact",
+    "CloseFact",
     "DecisionFact",
     "IndicatorFact",
     "PeerFact",
+    "PlanFact",
     "PolicyFact",
+    "PrepareFact",
     "ReleaseFact",
     "RequestFact",
+    "ResultFact",
+    "SubmitFact",
+    "TrusteeKeyFact",
+    "UnmaskFact",
     "WithdrawalFact",
     "typed",
 ]
@@ -67,6 +75,7 @@ class AskedQuestion(NamedTuple):
     schema: str
     length: int
     parts: tuple[tuple[int, int, int], ...]  # of AskedPart
+    national: bool
 
 
 class DecisionFact(NamedTuple):
@@ -91,6 +100,7 @@ class DecisionFact(NamedTuple):
     rho: int | None
     original: int | None
     original_id: str | None
+    plan: str | None
 
 
 class ReleaseFact(NamedTuple):
@@ -136,6 +146,7 @@ class IndicatorFact(NamedTuple):
     enrolment_asked: int | None
     table: str
     table_size: int
+    results: tuple[str, ...] | None
 
 
 class WithdrawalFact(NamedTuple):
@@ -185,6 +196,148 @@ class PeerFact(NamedTuple):
     note: bytes  # SHA-256 of the embedded note: many logs embed the same one
 
 
+class TrusteeKeyFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    sealing: str
+    until: int
+
+
+class PlanFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    request: str
+    number: int
+    question: str
+    nodes: int
+    least: int
+    honest: int
+    length: int
+    group: tuple[str, ...] | None
+    roster: str
+    trustees: tuple[tuple[str, str, str], ...]  # name, key of its statements, sealing key
+    deadline: int
+
+
+class SubmitFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    member: int
+    decision: int
+    vector: str
+    vector_size: int
+
+
+class PrepareFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    trustee: int
+    prepared: str
+    prepared_size: int
+
+
+class CloseFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    prepares: tuple[str, ...]
+    participants: str
+    participants_size: int
+    listed: int  # how many
+
+
+class UnmaskFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    close: str
+    trustee: int
+    masks: str
+    masks_size: int
+
+
+class CheckFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    close: str
+    unmasks: tuple[str, ...]
+    trustee: int
+    total: str
+    total_size: int
+
+
+class ResultFact(NamedTuple):
+    kind: str
+    key: int
+    problem: str
+    id: str
+    origin: str
+    at: int
+    size: int
+    root: str
+    time: int
+    plan: str
+    close: str
+    unmasks: tuple[str, ...]
+    check: str
+    listed: int  # how many participants
+    honest: int
+    total: str
+    total_size: int
+
+
 FACTS: dict[str, Any] = {
     "request": RequestFact,
     "decision": DecisionFact,
@@ -193,6 +346,14 @@ FACTS: dict[str, Any] = {
     "withdrawal": WithdrawalFact,
     "policy": PolicyFact,
     "peer": PeerFact,
+    "national-key": TrusteeKeyFact,
+    "national-plan": PlanFact,
+    "national-submit": SubmitFact,
+    "national-prepare": PrepareFact,
+    "national-close": CloseFact,
+    "national-unmask": UnmaskFact,
+    "national-check": CheckFact,
+    "national-result": ResultFact,
 }
 
 

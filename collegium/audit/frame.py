@@ -22,17 +22,31 @@ from collegium.statements import Peer
 
 __all__ = ["ALLOWED", "Frame"]
 
+_ROUND = frozenset({"national-plan", "national-close"})  # the coordinator's; whoever rests on them may keep them
 ALLOWED = {
-    "node": frozenset({"request", "decision", "release", "withdrawal", "policy", "peer"}),
-    "coordinator": frozenset({"request", "decision", "release", "withdrawal", "indicator", "peer"}),
-}
+    "node": frozenset({"request", "decision", "release", "withdrawal", "policy", "peer", "national-submit"}) | _ROUND,
+    "coordinator": frozenset(
+        {"request", "decision", "release", "withdrawal", "indicator", "peer", "national-key", "national-submit",
+         "national-prepare", "national-unmask", "national-check", "national-result"}
+    ) | _ROUND,
+    "trustee": frozenset({"peer", "national-key", "national-prepare", "national-unmask", "national-check"}) | _ROUND,
+}  # fmt: skip
 """Kinds of entries by the role of the log's owner."""
 
 AUTHORS = {
     "request": "researcher", "decision": "node", "release": "node", "withdrawal": "node", "policy": "node",
-    "indicator": "coordinator", "peer": None,
+    "indicator": "coordinator", "peer": None, "national-key": "trustee", "national-plan": "coordinator", "national-submit": "node",
+    "national-prepare": "trustee", "national-close": "coordinator", "national-unmask": "trustee", "national-check": "trustee",
+    "national-result": "coordinator",
 }  # fmt: skip
 """The role of a kind's author; None: the owner of the log that the statement names."""
+
+_RECEIVED = {
+    "node": frozenset({"request"}) | _ROUND,
+    "coordinator": ALLOWED["coordinator"] - {"indicator", "peer", "national-result"} - _ROUND,
+    "trustee": _ROUND,
+}
+"""Kinds that a log of this role holds of others; all else is made for it by its owner."""
 
 
 class Frame:
@@ -41,7 +55,7 @@ class Frame:
     def __init__(self, case: Case, log: Log, heads: Heads) -> None:
         self.case = case
         self.log = log
-        self.role = "coordinator" if log.name == "coordinator" else "node"
+        self.role = case.role(log.name)
         self.known = 0  # size of the newest registry embedded or named so far
         self.times = Times(case, log)
         self._heads = heads
@@ -102,7 +116,7 @@ class Frame:
         return fact
 
     def _own_only(self, kind: str) -> bool:
-        return (self.role == "node" and kind != "request") or kind in ("indicator", "peer")
+        return kind not in _RECEIVED[self.role]
 
     def embedded(self, origin: str) -> int:
         """The largest size of that log that stands in this one so far; 0 when none."""

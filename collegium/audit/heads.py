@@ -16,7 +16,7 @@ from collegium.audit.exhibits import consistency_file, entry_files, note_file
 from collegium.audit.verdict import Exhibit
 from collegium.errors import CollegiumError
 from collegium.log.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
-from collegium.log.cosign import check_quorum, open_cosignatures
+from collegium.log.cosign import CosignerVerifier, check_quorum, open_cosignatures
 from collegium.log.note import Verifier
 from collegium.statements import Peer
 
@@ -62,6 +62,7 @@ class Heads:
         self._forks: dict[str, list[Seen]] = {}  # by origin: signed, and not of the tree that the folder shows
         self.newest_time = 0
         self._fits: dict[bytes, list[int]] = {}  # by digest of a note that is of its log's tree: the counter of its check
+        self._largest_cosigned: dict[tuple[str, bytes], int] = {}  # by origin and cosigner: as far as `has_cosigned` knows
         self._earliest: dict[bytes, int] = {}  # by the same: `quorum_time`
 
     def see(self, seen: Seen, cosigned: tuple[tuple[str, bytes, int], ...] = (), digest: bytes = b"") -> None:
@@ -121,6 +122,18 @@ class Heads:
             return None
         peer = Peer.read(self._case.logs[log].entry(entries[place]))
         return Seen(origin, size, read_checkpoint(peer.note).root, lambda: peer.note, log, entries[place])
+
+    def has_cosigned(self, cosigner: CosignerVerifier, origin: str, size: int) -> bool:
+        """Whether a cosigner has confirmed, somewhere here, the log as it is shown now, with at least so many entries."""
+        log, place = self._case.by_origin(origin), (origin, cosigner.key_id)
+        if log is None or self._largest_cosigned.get(place, 0) >= size:
+            return log is not None
+        rows = sorted(self._cosigned.get((origin, cosigner.name, cosigner.key_id), ()), key=lambda row: -row[1])
+        for _, found, seen in rows:
+            if size <= found <= log.size and log.levels.root(found) == seen.root and _cosigns(seen, cosigner):
+                self._largest_cosigned[place] = found
+                return True
+        return False
 
     def signed(self, seen: Seen) -> bool:
         """Whether the log's own key has signed it."""
@@ -285,6 +298,13 @@ class Heads:
 def _opens(seen: Seen, key: Verifier) -> bool:
     try:
         return open_checkpoint(seen.note(), key) == Checkpoint(seen.origin, seen.size, seen.root)
+    except CollegiumError:
+        return False
+
+
+def _cosigns(seen: Seen, cosigner: CosignerVerifier) -> bool:
+    try:
+        return bool(open_cosignatures(seen.note(), [cosigner]))
     except CollegiumError:
         return False
 

@@ -28,7 +28,7 @@ __all__ = ["Key", "KeyRing", "keys_of", "text_of"]
 class Key:
     """A statement key. `index` is the registry entry that named it, `ended` the one that revoked or replaced it.
 
-    `role`: node, researcher, coordinator or registry.
+    `role`: node, researcher, trustee, coordinator or registry.
     """
 
     name: str  # the key's name, <federation>/<party>/statements
@@ -37,7 +37,7 @@ class Key:
     role: str
     index: int
     ended: int | None
-    log: bytes = b""  # the public key of the log that came with it; nodes only
+    log: bytes = b""  # the public key of the log that came with it; nodes and trustees only
 
     def valid(self, size: int) -> bool:
         """Whether a registry of `size` entries holds it as valid."""

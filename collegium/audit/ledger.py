@@ -19,19 +19,23 @@ from collegium.errors import Invalid
 
 __all__ = ["Charge", "Ledger", "Limits", "labels"]
 
+SMALLEST = 10  # universities in a national sum, where a policy says nothing of it
 PERIODS = ("year", "quarter", "month")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A signed policy, as far as it limits: nano-rho. `allowed` are (researcher, key, datasets) of its rules; ("*",) is all."""
+    """A signed policy, as far as it limits: nano-rho. `allowed` are (researcher, key, datasets, release modes) of its
+    rules; ("*",) is all datasets. `smallest`: of so many universities a national sum must be at least.
+    """
 
     index: int
     budgets: dict[str, tuple[str, int, int]]  # by unit: period, rho, lifetime
     datasets: dict[str, int]
     researchers: dict[str, int]
     largest: int | None
-    allowed: tuple[tuple[str, str, tuple[str, ...]], ...]
+    allowed: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]
+    smallest: int
     lost: dict[str, tuple[int, int]]  # by unit: what an earlier, lost log may have charged, and when it was lost
 
     def lost_in(self, unit: str, label: str = "") -> int:
@@ -39,9 +43,12 @@ class Limits:
         rho, time = self.lost.get(unit, (0, 0))
         return rho if not label or label in labels(time) else 0
 
-    def allows(self, researcher: str, key: str, dataset: str) -> bool:
-        """Whether some rule could have let this researcher's key ask about this dataset, for some purpose."""
-        return any((who, vkey) == (researcher, key) and (dataset in which or which == ("*",)) for who, vkey, which in self.allowed)
+    def allows(self, researcher: str, key: str, dataset: str, mode: str) -> bool:
+        """Whether some rule could have let this researcher's key ask about this dataset in this release mode, for some purpose."""
+        return any(
+            (who, vkey) == (researcher, key) and (dataset in which or which == ("*",)) and mode in modes
+            for who, vkey, which, modes in self.allowed
+        )  # fmt: skip
 
 
 @dataclass(slots=True)  # not frozen: that takes three times as long, and there is one for every charge
@@ -54,6 +61,7 @@ class Charge:
     rho: int
     request: str
     number: int
+    plan: str | None  # of a national sum
 
 
 @dataclass(slots=True)
@@ -102,7 +110,7 @@ class Ledger:
         frame = self.frame
         unit, dataset, rho = str(fact.unit), str(fact.dataset), int(fact.rho or 0)
         self._backwards(index, fact.time)
-        charge = Charge(index, fact.time, unit, dataset, researcher, rho, fact.request, fact.number)
+        charge = Charge(index, fact.time, unit, dataset, researcher, rho, fact.request, fact.number, fact.plan)
         self.charges.append(charge)
         names = labels(fact.time)
         spent = self.spent
@@ -148,16 +156,17 @@ class Ledger:
         """Rules are looked up before the charge is written: a policy signed in between convicts nobody: any before it counts."""
         frame, name = self.frame, self.frame.log.name
         newest = self.limits[-1]
-        dataset, rho = str(fact.dataset), int(fact.rho or 0)
-        if newest.allows(researcher, key, dataset) and (newest.largest is None or rho <= newest.largest):
+        dataset, rho, mode = str(fact.dataset), int(fact.rho or 0), "per_node" if fact.plan is None else "national"
+        if newest.allows(researcher, key, dataset, mode) and (newest.largest is None or rho <= newest.largest):
             return
-        if not any(limits.allows(researcher, key, dataset) for limits in self.limits):
-            text = f"{name} charged a question of {researcher} on {dataset} (entry {index}); no policy of its log allowed that key"
+        if not any(limits.allows(researcher, key, dataset, mode) for limits in self.limits):
+            what = "national sums" if fact.plan else "the university's own figures"
+            text = f"{name} charged a question of {researcher} on {dataset} (entry {index}); no policy of its log allowed it {what}"
             frame.fail("A6", "not-allowed", text, newest.index, index)
         elif all(limits.largest is not None and rho > limits.largest for limits in self.limits):
             text = f"{name} charged {rho} nano-rho for one question (entry {index}), more than any of its policies ever allowed"
             frame.fail("A6", "too-costly", text, newest.index, index)
-        elif not newest.allows(researcher, key, dataset):
+        elif not newest.allows(researcher, key, dataset, mode):
             frame.warn("A6", "rule", f"entry {index} is a charge that the policy at entry {newest.index} no longer allows")
 
     def _backwards(self, index: int, time: int) -> None:
@@ -196,7 +205,8 @@ def _within(charge: Charge, scope: tuple[str, ...]) -> bool:
 def _limits(index: int, text: str) -> Limits:
     """The policy's figures, strictly: a field that this version does not know may be a limit. Raises Invalid."""
     tree = json.loads(text)
-    _only(tree, {"budget", "limits", "largest_question", "allow", "lost"}, "policy")
+    _only(tree, {"budget", "limits", "largest_question", "allow", "lost", "national"}, "policy")
+    _only(tree.get("national", {}), {"smallest"}, "national")
     budgets = {}
     for unit, line in _table(tree, "budget").items():
         _only(line, {"period", "rho", "lifetime"}, f"budget.{unit}")
@@ -210,8 +220,9 @@ def _limits(index: int, text: str) -> Limits:
         raise Invalid("not a list", place="allow")
     allowed = []
     for rule in rules:
-        _only(rule, {"researcher", "key", "datasets", "mode", "purpose"}, "allow")
-        allowed.append((str(rule.get("researcher")), str(rule.get("key")), tuple(map(str, rule.get("datasets") or ()))))
+        _only(rule, {"researcher", "key", "datasets", "mode", "purpose", "release"}, "allow")
+        modes = tuple(map(str, rule.get("release") or ("per_node",)))
+        allowed.append((str(rule.get("researcher")), str(rule.get("key")), tuple(map(str, rule.get("datasets") or ())), modes))
     lost = {}
     for unit, line in _table(tree, "lost").items():
         _only(line, {"rho", "time"}, f"lost.{unit}")
@@ -221,7 +232,8 @@ def _limits(index: int, text: str) -> Limits:
         index, budgets,
         {name: _whole(value) for name, value in _table(limits, "dataset").items()},
         {name: _whole(value) for name, value in _table(limits, "researcher").items()},
-        None if largest is None else _whole(largest), tuple(allowed), lost,
+        None if largest is None else _whole(largest), tuple(allowed),
+        _whole(tree.get("national", {}).get("smallest", SMALLEST)), lost,
     )  # fmt: skip
 
 

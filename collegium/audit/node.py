@@ -1,4 +1,4 @@
-"""One node's log, entry by entry: A4 (one release for each charge), A13 (charges without one), and the ledger."""
+"""One node's log, entry by entry: A4 (one release or share for each charge), A13 (charges without one), and the ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from collegium.audit.asked import Asked
 from collegium.audit.case import Case, Log
-from collegium.audit.facts import DecisionFact, ReleaseFact, WithdrawalFact
+from collegium.audit.facts import DecisionFact, ReleaseFact, SubmitFact, WithdrawalFact
 from collegium.audit.frame import Frame
 from collegium.audit.heads import Heads
 from collegium.audit.ledger import Ledger
@@ -29,6 +29,10 @@ class NodeReplay:
         self._released: dict[int, tuple[int, str]] = {}  # by entry of the charge: entry of the release, its id
         self._releases: dict[int, tuple[str, str, str]] = {}  # by entry: id, question, snapshot
         self.withdrawn: dict[str, int] = {}  # by id of the release: entry of the withdrawal
+        self.received: list[tuple[int, Any]] = []  # plans and lists of the coordinator: entry, fact
+        self._plans: dict[int, str] = {}  # by entry of a charge: the plan that it pays for
+        self._planned: dict[str, int] = {}  # by plan: the entry of the charge
+        self._shares: dict[tuple[str, str | int], tuple[int, str]] = {}  # by plan, and by charge: entry of the share, its id
 
     def see(self, index: int, raw: tuple[Any, ...]) -> None:
         fact = self.frame.see(index, raw)
@@ -45,6 +49,10 @@ class NodeReplay:
             self.ledger.policy(index, fact)
         elif kind == "withdrawal":
             self._withdrawal(index, fact)
+        elif kind == "national-submit":
+            self._submit(index, fact)
+        elif kind in ("national-plan", "national-close"):
+            self.received.append((index, fact))
 
     def _request(self, index: int, fact: Any) -> None:
         self.asked.request(index, fact)
@@ -66,6 +74,39 @@ class NodeReplay:
             self._reuse(index, fact)
 
     def _charge(self, index: int, fact: DecisionFact, priced: bool) -> None:
+        if fact.plan is None:
+            self._bought(index, fact)
+        else:
+            self._pay(index, fact.plan)
+        if priced:
+            request = self._case.requests[fact.request]
+            self.ledger.charge(index, fact, request.researcher, self._vkey(request.key))
+
+    def _pay(self, index: int, plan: str) -> None:
+        """A charge for one plan of a national sum. The next plan is another charge; the same one is charged once."""
+        before = self._planned.setdefault(plan, index)
+        self._meter[0] += 1
+        if before != index:
+            text = f"{self._name} charged one plan of a national sum twice (entries {before} and {index})"
+            self.frame.fail("A4", "plan-twice", text, before, index)
+        self._plans[index] = plan
+
+    def _submit(self, index: int, fact: SubmitFact) -> None:
+        """A share belongs to one plan and to the charge that paid for this plan; shown under two totals it is their difference."""
+        self._meter[0] += 1
+        for what, key in (("plan", fact.plan), ("charge", fact.decision)):
+            before = self._shares.setdefault((what, key), (index, fact.id))
+            if before[1] != fact.id:
+                text = f"{self._name} gave two different submissions for one {what} (entries {before[0]} and {index})"
+                self.frame.fail("A4", f"two-shares-{what}", text, before[0], index)
+                return
+        if self._plans.get(fact.decision) != fact.plan:
+            text = (
+                f"{self._name} submitted (entry {index}) to a plan that its entry {fact.decision}, named as the charge, did not pay"
+            )
+            self.frame.fail("A4", "unpaid-share", text, fact.decision, index)
+
+    def _bought(self, index: int, fact: DecisionFact) -> None:
         bought = str(fact.question), str(fact.snapshot)
         before = self._paid.setdefault(bought, index)
         self._meter[0] += 1
@@ -75,9 +116,6 @@ class NodeReplay:
             )
             self.frame.fail("A4", "paid-twice", text, before, index)
         self._charges[index] = fact.request, fact.number, *bought
-        if priced:
-            request = self._case.requests[fact.request]
-            self.ledger.charge(index, fact, request.researcher, self._vkey(request.key))
 
     def _vkey(self, key: int) -> str:
         return self._case.vkeys[key]
@@ -120,7 +158,7 @@ class NodeReplay:
         self.withdrawn.setdefault(fact.release_id, index)
 
     def close(self, heads: Heads) -> None:
-        """A13 and A9, which need the whole log."""
+        """A13 and A9, which need the whole log. A charge for a national sum has no release, and no submission after a crash."""
         self.frame.times.close(heads, self.frame.own)
         charges, released = len(self._charges), len(self._released)
         self._case.findings.ran("A13", self._name, charges)

@@ -79,10 +79,10 @@ def open_logs(case: Case, folder: Path, workers: Workers, heads: list[Log]) -> N
 
 
 def find_heads(case: Case, folder: Path) -> list[Log]:
-    """The logs that should be here: the coordinator's, every registered node's, and those of the trust file."""
+    """The logs that should be here: the coordinator's, every registered node's and trustee's, and those of the trust file."""
     wanted = {"coordinator": True}
     if case.registry is not None:
-        wanted |= {party.name: not party.revoked for party in case.registry.parties() if party.role == "node"}
+        wanted |= {party.name: not party.revoked for party in case.registry.parties() if party.role != "researcher"}
     wanted |= {name: True for name in map(case.name, case.trust.logs) if "/" not in name}
     wanted.pop("registry", None)
     found = []

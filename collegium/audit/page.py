@@ -10,6 +10,7 @@ from html import escape
 from collegium.audit.chart import chart
 from collegium.audit.run import Audit
 from collegium.audit.story import QuestionLine, Story, amount, utc
+from collegium.audit.sumlines import sum_sentences
 from collegium.audit.verdict import CHECKS, NOT_PROVEN
 from collegium.audit.words import each_log, grouped
 
@@ -47,6 +48,7 @@ def page(found: Audit, story: Story) -> str:
         "<h2>Budgets over time</h2>",
         *(chart(story, unit) for unit in sorted({each.unit for each in story.spent})),
         _budgets(story),
+        _sums(story),
         "<h2>Questions</h2>",
         *(_question(line, story.delta) for line in story.questions[:MAX_QUESTIONS]),
         "<h2>What no log can prove, this audit included</h2><ul>",
@@ -105,11 +107,36 @@ def _budgets(story: Story) -> str:
     return "".join([*rows, "</table>", f"<p class=small>rho, and epsilon at delta {story.delta:g} in brackets.</p>"])
 
 
+def _sums(story: Story) -> str:
+    """The rounds of national sums; nothing where there are none."""
+    if not story.sums:
+        return ""
+    rows = [
+        f"<h2>National sums</h2><p class=small>{escape(' '.join(sum_sentences(story.sums)))}</p>"
+        "<table><tr><th>planned (UTC)</th><th>over</th><th class=n>universities</th><th class=n>charged</th>"
+        "<th class=n>in the sum</th><th class=n>at least</th><th class=n>variance</th><th>trustees</th><th>verified</th></tr>"
+    ]
+    for line in story.sums[:MAX_QUESTIONS]:
+        count, factor = (
+            "–" if line.participants is None else f"{line.participants:,}",
+            "–" if line.factor is None else f"{line.factor:.2f}",
+        )
+        rows.append(
+            f"<tr><td>{utc(line.time)}</td><td>{escape(', '.join(line.group) or 'all asked')}</td><td class=n>{line.nodes:,}</td>"
+            f"<td class=n>{line.charged:,}</td><td class=n>{count}</td><td class=n>{line.least:,}</td><td class=n>{factor}</td>"
+            f"<td>{escape(', '.join(line.trustees))}</td><td>{escape(line.verified)}</td></tr>"
+        )
+    if len(story.sums) > MAX_QUESTIONS:
+        rows.append(f"<tr><td colspan=9>{len(story.sums) - MAX_QUESTIONS} more: see `collegium audit show --json`.</td></tr>")
+    return "".join(rows) + "</table>"
+
+
 def _question(line: QuestionLine, delta: float) -> str:
     marks = f' <span class="FAIL">withdrawn since: {escape(", ".join(line.withdrawn))}</span>' if line.withdrawn else ""
     head = (
         f"<details><summary><b>{escape(line.dataset)}</b>: {escape(line.what)} <span class=small>{utc(line.time)} UTC · "
         f"{escape(line.researcher)} · rho (epsilon) {amount(line.rho, delta)} at each of {line.charged} · "
+        f"{'one national sum · ' if line.national else ''}"
         f"{line.answered} of {line.asked} answered"
         f"</span>{marks}</summary>"
         f"<p class=small>Request <code>{line.request}</code>, question {line.number}. "

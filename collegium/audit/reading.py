@@ -26,7 +26,9 @@ Fact = tuple[Any, ...]
 Questions = Callable[[Any], tuple[tuple[Any, ...], ...]]
 """From a request's questions to tuples of `AskedQuestion`: needs the schemas."""
 
-KINDS = frozenset({"request", "decision", "release", "indicator", "withdrawal", "policy", "peer", "registration"})
+KINDS = frozenset({"request", "decision", "release", "indicator", "withdrawal", "policy", "peer", "registration"}) | {
+    f"national-{step}" for step in ("key", "plan", "submit", "prepare", "close", "unmask", "check", "result")
+}
 
 _INT = r"(0|[1-9][0-9]{0,14})"
 _HEX64, _HEX16 = '"([0-9a-f]{64})"', '"([0-9a-f]{16})"'
@@ -46,7 +48,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 _DECISION = _pattern(
     rf'\{{(?:"dataset":{_FIELD},)?{_LOG},"number":{_INT},(?:"original":\{{"index":{_INT},"sha256":{_HEX64}\}},)?'
-    rf'(?:"period":{_LINE},)?(?:"question":{_HEX64},)?(?:"reason":"([a-z][a-z0-9-]{{0,62}})",)?{_REGISTRY},"request":{_HEX64},'
+    rf'(?:"period":{_LINE},)?(?:"plan":{_HEX64},)?(?:"question":{_HEX64},)?(?:"reason":"([a-z][a-z0-9-]{{0,62}})",)?{_REGISTRY},"request":{_HEX64},'
     rf'(?:"rho":{_INT},)?(?:"snapshot":{_HEX16},)?"time":{_INT}(?:,"unit":{_FIELD})?,"verdict":"(charge|reuse|refuse|hold|allow)"\}}'
 )
 _RELEASE = _pattern(
@@ -56,7 +58,12 @@ _RELEASE = _pattern(
 _EACH_PART = _pattern(rf'"cells":([0-9]+),"scale":"({_SCALE})"')
 _INDICATOR = _pattern(
     rf'\{{"accounts":{_BLOB},"coverage":\{{"answered":{_INT},"asked":{_INT}(?:,"enrolment":{_INT})?(?:,"enrolment_asked":{_INT})?\}},'
-    rf'{_LOG},"number":{_INT},"question":{_HEX64},{_REGISTRY},"request":{_HEX64},"revision":{_INT},"table":{_BLOB},"time":{_INT}\}}'
+    rf'{_LOG},"number":{_INT},"question":{_HEX64},{_REGISTRY},"request":{_HEX64},(?:"results":\[("[0-9a-f]{{64}}"(?:,"[0-9a-f]{{64}}"){{0,499}})\],)?'
+    rf'"revision":{_INT},"table":{_BLOB},"time":{_INT}\}}'
+)
+_SUBMIT = _pattern(
+    rf'\{{"commitment":{_HEX64},"decision":{_INT},{_LOG},"member":{_INT},"plan":{_HEX64},{_REGISTRY},'
+    rf'"seeds":\[{_HEX64},{_HEX64},{_HEX64}\],"time":{_INT},"vector":{_BLOB}\}}'
 )
 _TEXT, _ROOT = _pattern(_LINE[2:-2]), _pattern("[A-Za-z0-9+/]{43}=")
 _KEY_NAME = _pattern(r"[!#-*,-\[\]-~]+")
@@ -103,8 +110,8 @@ def _decision(line: str) -> Fact | None:
     if match is None:
         return None
     (
-        dataset, index, origin, number, original, original_id, period, question, reason, root, size, request, rho, snapshot, time,
-        unit, verdict,
+        dataset, index, origin, number, original, original_id, period, plan, question, reason, root, size, request, rho, snapshot,
+        time, unit, verdict,
     ) = match.groups()  # fmt: skip
     if verdict == "charge":
         right = None not in (question, snapshot, unit, period, dataset, rho) and original is None
@@ -112,11 +119,11 @@ def _decision(line: str) -> Fact | None:
         right = None not in (question, snapshot, original) and rho in (None, "0")
     else:
         right = original is None and rho in (None, "0") and (verdict != "refuse" or reason is not None)
-    if not right:
+    if not right or (plan is not None and verdict not in ("charge", "refuse")):
         return None
     return (
         origin, int(index), int(size), root, int(time), request, int(number), verdict, question, reason, snapshot, unit, period,
-        dataset, None if rho is None else int(rho), None if original is None else int(original), original_id,
+        dataset, None if rho is None else int(rho), None if original is None else int(original), original_id, plan,
     )  # fmt: skip
 
 
@@ -158,13 +165,24 @@ def _indicator(line: str) -> Fact | None:
         return None
     (
         accounts, accounts_size, answered, asked, enrolment, enrolment_asked, index, origin, number, question, root, size, request,
-        revision, table, table_size, time,
+        results, revision, table, table_size, time,
     ) = match.groups()  # fmt: skip
     return (
         origin, int(index), int(size), root, int(time), request, int(number), question, int(revision), accounts, int(accounts_size),
         int(asked), int(answered), None if enrolment is None else int(enrolment),
         None if enrolment_asked is None else int(enrolment_asked), table, int(table_size),
+        None if results is None else tuple(results[1:-1].split('","')),
     )  # fmt: skip
+
+
+def _submit(line: str) -> Fact | None:
+    match = _SUBMIT.fullmatch(line)
+    if match is None:
+        return None
+    _, decision, index, origin, member, plan, root, size, one, two, three, time, vector, length = match.groups()
+    if int(member) >= 100_000 or int(decision) >= int(index) or len({one, two, three}) != 3:
+        return None
+    return origin, int(index), int(size), root, int(time), plan, int(member), int(decision), vector, int(length)
 
 
 def _peer(line: str) -> Fact | None:
@@ -227,7 +245,7 @@ def _noted(escaped: str) -> tuple[bytes, tuple[tuple[str, bytes, int], ...], byt
 
 
 _QUICK: dict[str, Callable[[str], Fact | None]] = {
-    "decision": _decision, "release": _release, "indicator": _indicator, "peer": _peer,
+    "decision": _decision, "release": _release, "indicator": _indicator, "peer": _peer, "national-submit": _submit,
 }  # fmt: skip
 
 

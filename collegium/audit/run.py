@@ -2,8 +2,8 @@
 
     1  the registry, entry by entry: whose key is whose, and when
     2  every other log: files to tree, tree against signed checkpoint
-    3  every entry: signature, form, author; each log replayed in its order, nodes first, the coordinator last
-    4  receipts; sums; what needs all logs
+    3  every entry: signature, form, author; each log replayed in its order, nodes and trustees first, the coordinator last
+    4  receipts; rounds of national sums; sums; what needs all logs
     5  words
 
 `--fast` leaves out 3 and the sums, and of the entries reads only the newest embedded checkpoints.
@@ -24,12 +24,14 @@ from collegium.audit.coordinator import CoordinatorReplay
 from collegium.audit.heads import Heads, Seen
 from collegium.audit.keys import text_of
 from collegium.audit.node import NodeReplay
+from collegium.audit.once import Once
 from collegium.audit.opening import find_heads, open_case, open_logs
 from collegium.audit.pool import Workers, uncollected
 from collegium.audit.reading import cosignatures, read_body
 from collegium.audit.received import check_receipts
 from collegium.audit.state import read_state
 from collegium.audit.sums import judge, tasks
+from collegium.audit.trustee import TrusteeReplay
 from collegium.audit.verdict import Findings
 from collegium.audit.worker import Setup, examine, resum, unpack
 from collegium.errors import Failed, Invalid
@@ -52,6 +54,7 @@ class Audit:
     fast: bool
     earlier: dict[str, bytes] = field(default_factory=dict)
     nodes: dict[str, NodeReplay] = field(default_factory=dict)
+    trustees: dict[str, TrusteeReplay] = field(default_factory=dict)
     coordinator: CoordinatorReplay | None = None
 
     @property
@@ -86,6 +89,7 @@ def audit(folder: Path, trust: Trust, *, since: Path | None = None, fast: bool =
             # (4)
             check_receipts(case, heads, pool) if not fast else None
             if found.coordinator is not None:
+                _rounds(found.coordinator, heads, pool)
                 _sums(found, found.coordinator, pool)
         # (5)
         heads.close()
@@ -174,18 +178,20 @@ def _shared(logs: list[Log]) -> Any:
 
 def _replay(found: Audit, heads: Heads, pool: Workers) -> None:
     case = found.case
+    once = Once(case)
     found.nodes = {log.name: NodeReplay(case, log, heads) for log in case.nodes}
-    replays: dict[str, NodeReplay | CoordinatorReplay] = dict(found.nodes)
-    logs = case.nodes
+    found.trustees = {log.name: TrusteeReplay(case, log, heads, once) for log in case.trustees}
+    replays: dict[str, NodeReplay | TrusteeReplay | CoordinatorReplay] = {**found.nodes, **found.trustees}
+    logs = [*case.nodes, *case.trustees]
     if "coordinator" in case.logs:
         logs = [*logs, case.logs["coordinator"]]
-        replays["coordinator"] = found.coordinator = CoordinatorReplay(case, case.logs["coordinator"], heads)
+        replays["coordinator"] = found.coordinator = CoordinatorReplay(case, case.logs["coordinator"], heads, once)
     _registry_ids(case)
     with uncollected():
         for log, index, fact in _facts(case, logs, pool):
             replays[log.name].see(index, fact)
     if found.coordinator is not None:
-        compare(found.coordinator, found.nodes)
+        compare(found.coordinator, found.nodes, found.trustees)
     for replay in replays.values():
         replay.close(heads)
         heads.newest_time = max(heads.newest_time, replay.frame.times.now)
@@ -197,6 +203,14 @@ def _registry_ids(case: Case) -> None:
     assert case.registry is not None
     for index, entry in enumerate(case.registry.entries):
         case.logs["registry"].ids[32 * index : 32 * index + 32] = bytes.fromhex(statement_id(entry))
+
+
+def _rounds(replay: CoordinatorReplay, heads: Heads, pool: Workers) -> None:
+    if replay.rounds.by_plan or replay.pending:
+        # Imported here: whoever audits a federation without national sums loads none of this.
+        from collegium.audit.national import judge_rounds
+
+        judge_rounds(replay, heads, pool)
 
 
 def _sums(found: Audit, replay: CoordinatorReplay, pool: Workers) -> None:

@@ -1,4 +1,5 @@
-"""What happened, as a person wants to read it: each question with its cost and figures, each university's budget over time.
+"""What happened, as a person wants to read it: each question with its cost and figures, each university's budget over time, each
+round of a national sum.
 
 Made from what the audit has read and judged; nothing here judges anything.
 """
@@ -13,6 +14,7 @@ from typing import Any
 from collegium.accounting import NANO, epsilon_of
 from collegium.audit.ledger import PERIODS, labels
 from collegium.audit.run import Audit
+from collegium.audit.sumlines import SumLine, sum_lines
 from collegium.errors import CollegiumError
 from collegium.question import Question
 from collegium.schema import Schema
@@ -51,6 +53,7 @@ class QuestionLine:
     asked: int
     answered: int
     revisions: int
+    national: bool  # a sum over many universities, none of whose figures exists by itself
     withdrawn: tuple[str, ...]  # nodes that withdrew a release which some revision had added
     figures: tuple[FigureLine, ...]
 
@@ -85,6 +88,7 @@ class Story:
     questions: tuple[QuestionLine, ...]
     budgets: tuple[BudgetLine, ...]
     spent: tuple[Spent, ...]
+    sums: tuple[SumLine, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -95,8 +99,9 @@ def tell(found: Audit, language: str = "en") -> Story:
     registry = found.case.registry
     delta = registry.delta if registry is not None else 1e-6
     return Story(
-        found.case.federation, delta, tuple(_questions(found, delta, language)), tuple(_budgets(found)), tuple(_spent(found))
-    )
+        found.case.federation, delta, tuple(_questions(found, delta, language)), tuple(_budgets(found)), tuple(_spent(found)),
+        sum_lines(found),
+    )  # fmt: skip
 
 
 def utc(time: int) -> str:
@@ -145,6 +150,7 @@ def _questions(found: Audit, delta: float, language: str) -> Iterable[QuestionLi
                 rho=question.rho, epsilon=epsilon_of(question.rho, delta), charged=charged.get((identity, number), 0),
                 asked=newest.asked if newest is not None else len(found.case.audience(fact)),
                 answered=newest.answered if newest is not None else 0, revisions=len(revisions),
+                national=question.mode == "national",
                 withdrawn=tuple(sorted(taken_back.get((identity, number), ()))),
                 figures=tuple(_figures(found, newest.table, schema, language)) if newest is not None and schema is not None else (),
             )  # fmt: skip

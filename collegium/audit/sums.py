@@ -25,9 +25,11 @@ from collegium.log.folder import MAX_BLOB
 
 if TYPE_CHECKING:
     from collegium.audit.typed import Compiler
+    from collegium.layout import Layout
+    from collegium.national.figures import NationalSum
     from collegium.statements import Accounts
 
-__all__ = ["Sum", "Used", "judge", "open_accounts", "resum", "tasks"]
+__all__ = ["Sum", "Used", "UsedRound", "judge", "open_accounts", "resum", "tasks"]
 
 
 @dataclass(slots=True)  # not frozen: one is made for every release in every sum
@@ -41,8 +43,18 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedRound:
+    """A national sum in an indicator: entries of its plan and result, its participants by name, the digest of its total."""
+
+    plan: int
+    result: int
+    nodes: tuple[str, ...]
+    total: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
-    """An indicator whose releases are all there: entry `index` of the coordinator's log, of the request at entry `request`."""
+    """An indicator whose releases or rounds are all there: entry `index` of the coordinator's log, its request at `request`."""
 
     index: int
     request: int
@@ -50,7 +62,9 @@ class Sum:
     table: str
     size: int  # of the registry whose facts it used
     asked: tuple[tuple[str, str], ...]  # node, reason if missing
-    used: tuple[Used, ...]
+    used: tuple[Used, ...] = ()
+    rounds: tuple[UsedRound, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()  # codes of all groups that a national question is told apart by
 
 
 def open_accounts(blob: bytes, fact: IndicatorFact) -> Accounts | None:
@@ -81,7 +95,8 @@ def tasks(case: Case, log: Log, sums: list[Sum]) -> Iterator[tuple[Any, ...]]:
                 facts = members[node, each.size] = (party.facts, party.enrolment)
             asked.append((node, *facts, reason))
         used = [(one.node, one.scales, one.payload, _folders(case, log, one.node)) for one in each.used]
-        yield ((log.entry(each.request), each.number, each.table, str(log.folder.path), asked, used),)
+        rounds = [(log.entry(one.plan), log.entry(one.result), one.nodes, one.total) for one in each.rounds]
+        yield ((log.entry(each.request), each.number, each.table, str(log.folder.path), asked, used, rounds, each.groups),)
 
 
 def _folders(case: Case, log: Log, node: str) -> tuple[str, ...]:
@@ -96,7 +111,7 @@ def resum(task: Any, compiler: Compiler) -> tuple[str, str]:
     from collegium.question import Question
     from collegium.view import View
 
-    note, number, table, path, asked, used = task
+    note, number, table, path, asked, used, rounds, groups = task
     _, _, line = text_of(note)  # type: ignore[misc]  # it was read, whole and strictly, before
     body = json.loads(line)
     question = Question.model_validate(body["questions"][number])
@@ -110,7 +125,12 @@ def resum(task: Any, compiler: Compiler) -> tuple[str, str]:
     nodes = [AskedNode(node, facts, enrolment, reason) for node, facts, enrolment, reason in asked]
     try:
         view = View.from_json(body["views"][number], place="view")
-        again = combine(compile_layout(question, schema), view, schema, releases, nodes).to_bytes()
+        layout = compile_layout(question, schema)
+        totals = [_total(layout, path, each) for each in rounds]
+        found = [each for each in totals if each is not None]
+        if len(found) != len(totals):
+            return "missing", "the total of a national sum"
+        again = combine(layout, view, schema, releases, nodes, sums=found, groups=groups).to_bytes()
     except CollegiumError as error:
         return "wrong", f"it cannot be a sum of them: {error}"
     if sha256(again).hexdigest() == table:
@@ -119,6 +139,16 @@ def resum(task: Any, compiler: Compiler) -> tuple[str, str]:
     if shown is None:
         return "missing", "the table itself, which differs from what the releases add up to"
     return ("digits", "") if _same_but_digits(shown, again) else ("wrong", "its table is not what the releases add up to")
+
+
+def _total(layout: Layout, path: str, task: tuple[Any, ...]) -> NationalSum | None:
+    """The sum of one round, as its result names it; None when its total is not here."""
+    from collegium.national.figures import read_sum
+    from collegium.national.statements import Plan, Result
+
+    plan, result, nodes, digest = task
+    data = _blob(digest, (path,))
+    return None if data is None else read_sum(layout, Plan.read(plan), Result.read(result), data, nodes)
 
 
 def _blob(digest: str, folders: tuple[str, ...]) -> bytes | None:
@@ -182,7 +212,11 @@ def judge(case: Case, log: Log, each: Sum, found: tuple[str, str]) -> None:
         case.findings.fail(
             "A7", log.name, "sum", f"{where} is false: {text}", party="coordinator",
             exhibits=lambda: [
-                *entry_files(log, each.request, each.index, *(one.index for one in each.used)), *_payloads(case, log, each)
+                *entry_files(
+                    log, each.request, each.index, *(one.index for one in each.used),
+                    *(at for one in each.rounds for at in (one.plan, one.result)),
+                ),
+                *_payloads(case, log, each),
             ],
         )  # fmt: skip
     elif word == "missing":
@@ -198,5 +232,9 @@ def _payloads(case: Case, log: Log, each: Sum) -> list[Exhibit]:
         data = _blob(one.payload, _folders(case, log, one.node))
         if data is not None:
             files.append(Exhibit(f"{one.payload}.blob", data, f"payload of the release of {one.node}, int64 little endian"))
+    for made in each.rounds:
+        data = _blob(made.total, (str(log.folder.path),))
+        if data is not None:
+            files.append(Exhibit(f"{made.total}.blob", data, "total of a national sum, int64 little endian"))
     table = _blob(each.table, (str(log.folder.path),))
     return files + ([Exhibit(f"{each.table}.blob", table, "the table that the indicator names")] if table is not None else [])

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from collegium.audit.story import Story, amount, utc
 
-__all__ = ["budget_table", "question_table"]
+__all__ = ["budget_table", "question_table", "sum_table"]
 
 
 def question_table(story: Story) -> Table:
@@ -23,8 +23,8 @@ def question_table(story: Story) -> Table:
     for line in story.questions:
         table.add_row(
             line.request[:12] + (f".{line.number}" if line.number else ""), utc(line.time), line.researcher,
-            f"{line.dataset}: {line.what}", line.purpose or "(erased)", amount(line.rho, story.delta), str(line.charged),
-            f"{line.answered} of {line.asked}", ", ".join(line.withdrawn),
+            f"{line.dataset}: {line.what}{' (national sum)' if line.national else ''}", line.purpose or "(erased)",
+            amount(line.rho, story.delta), str(line.charged), f"{line.answered} of {line.asked}", ", ".join(line.withdrawn),
         )  # fmt: skip
     return table
 
@@ -41,5 +41,22 @@ def budget_table(story: Story) -> Table:
         table.add_row(
             line.node, line.unit, line.period, str(line.charges), amount(line.spent, story.delta),
             amount(line.limit, story.delta), left, amount(line.spent_ever, story.delta), amount(line.lifetime, story.delta),
+        )  # fmt: skip
+    return table
+
+
+def sum_table(story: Story) -> Table:
+    """A line for each round of a national sum, oldest first."""
+    table = Table(title="National sums: variance is that of the result over the planned one, |U|/m", title_justify="left")
+    for heading in ("request", "planned (UTC)", "over"):
+        table.add_column(heading, no_wrap=heading == "request")
+    for heading in ("universities", "charged", "in the sum", "at least", "variance"):
+        table.add_column(heading, justify="right")
+    table.add_column("verified")
+    for line in story.sums:
+        table.add_row(
+            line.request[:12] + (f".{line.number}" if line.number else ""), utc(line.time), ", ".join(line.group) or "all asked",
+            f"{line.nodes:,}", f"{line.charged:,}", "–" if line.participants is None else f"{line.participants:,}",
+            f"{line.least:,}", "–" if line.factor is None else f"{line.factor:.2f}", line.verified,
         )  # fmt: skip
     return table

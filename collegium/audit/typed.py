@@ -11,6 +11,7 @@ from collegium.audit.reading import Questions, cosignatures
 from collegium.errors import CollegiumError, Invalid
 from collegium.layout import compile_layout
 from collegium.log.statement import canonical_json
+from collegium.national.statements import Check, Close, Plan, Prepare, Result, Submit, TrusteeKey, Unmask
 from collegium.question import Question
 from collegium.schema import Schema, parse_schema
 from collegium.statements import Decision, Indicator, Peer, Policy, Release, Request, Withdrawal
@@ -45,6 +46,7 @@ def _decision(body: Decision, _: Questions) -> tuple[Any, ...]:
     return (
         *_place(body), body.request, body.number, body.verdict, body.question, body.reason, body.snapshot, body.unit, body.period,
         body.dataset, body.rho, None if original is None else original.index, None if original is None else original.sha256,
+        body.plan,
     )  # fmt: skip
 
 
@@ -61,6 +63,7 @@ def _indicator(body: Indicator, _: Questions) -> tuple[Any, ...]:
     return (
         *_place(body), body.request, body.number, body.question, body.revision, body.accounts.sha256, body.accounts.size,
         coverage.asked, coverage.answered, coverage.enrolment, coverage.enrolment_asked, body.table.sha256, body.table.size,
+        body.results,
     )  # fmt: skip
 
 
@@ -79,6 +82,44 @@ def _peer(body: Peer, _: Questions) -> tuple[Any, ...]:
     return *_place(body), body.origin, body.size, read_checkpoint(note).root, cosignatures(note), sha256(note).digest()
 
 
+def _key(body: TrusteeKey, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.sealing, body.until
+
+
+def _plan(body: Plan, _: Questions) -> tuple[Any, ...]:
+    trustees = tuple((each.trustee, each.key, each.sealing) for each in body.trustees)
+    return (
+        *_place(body), body.request, body.number, body.question, body.nodes, body.least, body.honest, body.length, body.group,
+        body.roster.sha256, trustees, body.deadline,
+    )  # fmt: skip
+
+
+def _submit(body: Submit, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.plan, body.member, body.decision, body.vector.sha256, body.vector.size
+
+
+def _prepare(body: Prepare, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.plan, body.trustee, body.prepared.sha256, body.prepared.size
+
+
+def _close(body: Close, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.plan, body.prepares, body.participants.sha256, body.participants.size, body.count
+
+
+def _unmask(body: Unmask, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.plan, body.close, body.trustee, body.masks.sha256, body.masks.size
+
+
+def _check(body: Check, _: Questions) -> tuple[Any, ...]:
+    return *_place(body), body.plan, body.close, body.unmasks, body.trustee, body.total.sha256, body.total.size
+
+
+def _result(body: Result, _: Questions) -> tuple[Any, ...]:
+    return (
+        *_place(body), body.plan, body.close, body.unmasks, body.check, body.count, body.honest, body.total.sha256, body.total.size,
+    )  # fmt: skip
+
+
 _MODELS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any, Questions], tuple[Any, ...]]]] = {
     "request": (Request.read, _request),
     "decision": (Decision.read, _decision),
@@ -87,6 +128,14 @@ _MODELS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any, Questions], tupl
     "withdrawal": (Withdrawal.read, _withdrawal),
     "policy": (Policy.read, _policy),
     "peer": (Peer.read, _peer),
+    "national-key": (TrusteeKey.read, _key),
+    "national-plan": (Plan.read, _plan),
+    "national-submit": (Submit.read, _submit),
+    "national-prepare": (Prepare.read, _prepare),
+    "national-close": (Close.read, _close),
+    "national-unmask": (Unmask.read, _unmask),
+    "national-check": (Check.read, _check),
+    "national-result": (Result.read, _result),
 }
 
 
@@ -119,7 +168,9 @@ class Compiler:
             parts = tuple((part.width, part.sensitivity_squared, part.component.rho) for part in layout.parts)
         except CollegiumError:
             pass  # nobody may answer it: whoever does is found by `asked`
-        asked = AskedQuestion(question.digest, question.rho, question.dataset, unit, question.schema_id, length, parts)
+        asked = AskedQuestion(
+            question.digest, question.rho, question.dataset, unit, question.schema_id, length, parts, question.mode == "national"
+        )
         if len(self._kept) < 10_000:
             self._kept[question] = tuple(asked)
         return tuple(asked)

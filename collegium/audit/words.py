@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collegium.audit.run import Audit
+from collegium.audit.sumlines import sum_lines, sum_sentences
 from collegium.audit.verdict import CHECKS, NOT_PROVEN, Finding, Word
 
 __all__ = ["as_json", "as_lines", "each_log", "grouped"]
@@ -32,6 +33,8 @@ def as_lines(found: Audit, evidence: list[Path] | None = None) -> list[str]:
     lines.append("")
     for name, word, size in each_log(found):
         lines.append(f"{word or '-':4}  log {name}: {'not verified' if size is None else f'{size:,} entries'}")
+    sums = sum_sentences(sum_lines(found))
+    lines += ["", *sums] if sums else []
     lines += ["", "What no log can prove, this audit included:", *(f"  - {each}" for each in NOT_PROVEN)]
     if found.fast:
         lines.append("  - with --fast: anything that single entries say; only trees, checkpoints and sizes were verified")
@@ -90,6 +93,7 @@ def as_json(found: Audit, evidence: list[Path] | None = None) -> dict[str, Any]:
             }
             for each in findings.list
         ],
+        "national_sums": [line.to_json() for line in sum_lines(found)],
         "not_proven": list(NOT_PROVEN),
         "evidence": [str(path) for path in evidence or []],
     }

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE.parent.parent / "examples" / "higher-education", HERE.parent / "system", HERE):  # launch.py, small.py, ours
+for folder in (  # launch.py, small.py, madenational.py, ours
+    HERE.parent.parent / "examples" / "higher-education", HERE.parent / "system", HERE.parent / "library" / "audit", HERE,
+):  # fmt: skip
     sys.path.insert(0, str(folder))
 
 from company import Base  # noqa: E402 - not before its folder is found

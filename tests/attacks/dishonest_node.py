@@ -16,13 +16,13 @@ from collegium.keys import load_signer
 from collegium.log.checkpoint import read_checkpoint, sign_checkpoint
 from collegium.log.merkle import inclusion_proof, leaf_hash, root
 from collegium.log.receipt import Receipt
+from collegium.party.journal import Journal, Writer
+from collegium.party.permit import Permit
 from collegium.statements import Blob, Release
 from collegium_node import answer, decisions, ledger, serve
 from collegium_node.answer import Answering
 from collegium_node.gate import SignedRelease
 from collegium_node.home import Home
-from collegium_node.journal import Journal, Writer
-from collegium_node.permit import Permit
 
 __all__ = ["LIES", "move_clock", "raised"]
 

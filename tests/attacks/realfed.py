@@ -27,6 +27,13 @@ from collegium.keys import load_signer
 from collegium.log.checkpoint import sign_checkpoint
 from collegium.log.export import export as write_log
 from collegium.log.merkle import leaf_hash, root
+from collegium.party import publish
+from collegium.party.cosigning import Cosigning
+from collegium.party.lines import Lines
+from collegium.party.logservice import WitnessService
+from collegium.party.receipts import Receipts
+from collegium.party.relay import TunnelRelay
+from collegium.party.witness import Witnessing
 from collegium.registry import Registry
 from collegium.transport.channels import TlsFiles, client_channel
 from collegium.transport.dial import dial_once
@@ -37,19 +44,12 @@ from collegium.trustfile import trust_of
 from collegium.v1.federation_pb2 import RegistryRequest, ResultRequest
 from collegium_coordinator.indicator import national_table
 from collegium_coordinator.logs import export_logs
-from collegium_node import publish
 from collegium_node.answer import Answering
-from collegium_node.cosigning import Cosigning
 from collegium_node.home import Home, Membership
-from collegium_node.lines import Lines
-from collegium_node.logservice import WitnessService
-from collegium_node.receipts import Receipts
-from collegium_node.relay import TunnelRelay
 from collegium_node.serve import NODE, WITNESS
 from collegium_node.service import NodeService
 from collegium_node.shelf import Shelved, add
 from collegium_node.steward import InForce, sign_draft
-from collegium_node.witness import Witnessing
 
 
 def _small_federation() -> Any:

@@ -19,11 +19,11 @@ from collegium.bundle import verify
 from collegium.combine import NodeRelease
 from collegium.errors import CollegiumError, NotVerified
 from collegium.log.statement import statement_id
+from collegium.party.published import Published
 from collegium.statements import Accounts, Blob, Coverage, Indicator, Release, UsedRelease
 from collegium.v1.node_pb2 import AnswerRequest
 from collegium_coordinator.indicator import national_table
 from collegium_coordinator.store import put_blob
-from collegium_node.published import Published
 
 question_of = COORDINATOR_TESTS.question_of
 

@@ -21,12 +21,12 @@ from collegium.log.checkpoint import read_checkpoint, sign_checkpoint
 from collegium.log.folder import LogFolder
 from collegium.log.note import Signer
 from collegium.log.witness import contradiction
+from collegium.party import publish
+from collegium.party.lines import Lines
+from collegium.party.mirrored import check_copy, fetch_from
 from collegium.transport.status import TunnelError
 from collegium.v1.log_pb2 import BlobReply, BlobRequest, CheckpointReply, EntriesReply, EntriesRequest
 from collegium.v1.node_pb2 import QuestionAnswer
-from collegium_node import publish
-from collegium_node.lines import Lines
-from collegium_node.mirrored import check_copy, fetch_from
 from collegium_node.recover import replay
 from collegium_node.steward import sign_draft
 

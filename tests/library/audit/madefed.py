@@ -271,6 +271,8 @@ class World:
         self.keys: dict[str, Signer] = {}
         self.schema = parse_schema(TOML)
         self.nodes = {name: LogWriter(self, name) for name in nodes}
+        self.trustees: dict[str, LogWriter] = {}
+        self.policies: dict[str, Any] = {"release": ["per_node", "national"], "smallest": 3}  # what every policy says of modes
         self._nonce = 0
         registry = self.registry_log
         self.register(
@@ -288,6 +290,9 @@ class World:
             self.assign()
         for node in self.nodes.values():
             self.policy(node, budget)
+
+    def writer(self, name: str) -> LogWriter:
+        return LogWriter(self, name)
 
     # ---- registry
 
@@ -321,7 +326,7 @@ class World:
             replaces=True if generation else None,
         ).sign(self.registry_log.statements)  # type: ignore[arg-type]  # fmt: skip
         self.register(invitation)
-        node = role == "node"
+        node = role != "researcher"
         body = Party(
             invitation=statement_id(invitation), role=role, name=name, statements=statements.vkey, time=self.now,  # type: ignore[arg-type]
             log=(again if generation and not keep_log else key)(f"{FED}/{name}").vkey if node else None,
@@ -356,23 +361,34 @@ class World:
     def policy(self, node: LogWriter, rho: int = 10**12, *, lifetime: int = 10**13, period: str = "year", **more: Any) -> int:
         node.embed(self.registry_log)
         rules = [
-            {"researcher": name, "key": signer.vkey, "datasets": ["*"], "mode": "allow", "purpose": ""}
+            {
+                "researcher": name,
+                "key": signer.vkey,
+                "datasets": ["*"],
+                "mode": "allow",
+                "purpose": "",
+                "release": self.policies["release"],
+            }
             for name, signer in self.keys.items()
-            if name not in self.nodes
+            if name not in self.nodes and name not in self.trustees
         ]
-        tree = {"budget": {"student": {"period": period, "rho": rho, "lifetime": lifetime}}, "limits": {"dataset": {}, "researcher": {}}, "allow": rules}  # fmt: skip # noqa: E501
+        tree = {"budget": {"student": {"period": period, "rho": rho, "lifetime": lifetime}}, "limits": {"dataset": {}, "researcher": {}}, "allow": rules, }  # fmt: skip # noqa: E501
+        tree["national"] = {"smallest": self.policies["smallest"]}
         snapshot = PolicySnapshot(id=SNAPSHOT, name="2025", time=T0, datasets=("graduate",), current=True)
         return node.say(Policy, policy=tree | more, snapshots=(snapshot,))
 
     def request(
         self, researcher: str = "rita", *questions: Question, nodes: Sequence[str] | None = None, everyone: bool = False,
         expiry: int = 86_400, signer: Signer | None = None, purpose: str = "teaching", view: RegistryView | None = None,
+        facts: Sequence[str] | None = None,
     ) -> bytes:  # fmt: skip
         self._nonce += 1
         asked = questions or (question(),)
         details = Details(purpose=purpose, salt=f"{self._nonce:032x}")
         self.coordinator.blob(details.to_blob())
         views = tuple(VIEW.to_json() if each.group else _flat_view() for each in asked)
+        if facts is not None:
+            views = tuple(_by_facts(each, facts) for each in views)
         return Request(
             researcher=researcher, time=self.now, expiry=self.now + expiry, nonce=f"{self._nonce:032x}", details=details.digest,
             questions=asked, views=views, registry=self.registry.view() if view is None else view,
@@ -501,7 +517,7 @@ class World:
 
     @property
     def logs(self) -> list[LogWriter]:
-        return [self.registry_log, self.coordinator, *self.nodes.values()]
+        return [self.registry_log, self.coordinator, *self.nodes.values(), *self.trustees.values()]
 
     def export(self, folder: Path) -> Path:
         for log in self.logs:
@@ -516,6 +532,12 @@ class World:
             trust.groups = {"registry": Group(2, chosen)}
             trust.quorum = "registry"
         return trust
+
+
+def _by_facts(tree: dict[str, Any], facts: Sequence[str]) -> dict[str, Any]:
+    """A view told apart by these facts alone."""
+    columns = [column for column in tree["columns"] if column.get("fact") in (None, *facts)]
+    return View.model_validate(tree | {"columns": columns, "facts": list(facts)}).to_json()
 
 
 def _flat_view() -> dict[str, Any]:

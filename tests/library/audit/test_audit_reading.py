@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from madefed import World, question
+from madenational import NationalWorld
 
 from collegium.audit import reading
 from collegium.audit.facts import FACTS
@@ -32,7 +33,12 @@ FIRST = next(i for i, note in enumerate(ALPHA.entries) if b"/release" in note[:4
 WORLD.reuse(ALPHA, PUT, FIRST)
 WORLD.withdraw(ALPHA, PUT, FIRST)
 COMPILER = Compiler({"higher-education/1": WORLD.registry_log.world.schema.name})
-ENTRIES = [*ALPHA.entries, *WORLD.coordinator.entries]
+SUMS = NationalWorld(6)
+SUMS.sum_up()
+ENTRIES = [
+    *ALPHA.entries, *WORLD.coordinator.entries, *SUMS.coordinator.entries, *SUMS.nodes["node-00"].entries,
+    *SUMS.trustees["trustee-a"].entries,
+]  # fmt: skip
 TEXTS = {
     kind: [note[: note.rfind(b"\n\n") + 1] for note in ENTRIES if note.startswith(f"collegium/v1/{kind}\n".encode())]
     for kind in FACTS
@@ -141,7 +147,7 @@ def test_a_changed_entry_is_a_problem_and_never_a_traceback(entry: bytes, at: in
     changed = entry[:place] + put + entry[place + cut :]
     keys = [
         Key(signer.name, signer.verifier.raw, "x", "node", 0, None)
-        for signer in (*WORLD.keys.values(), WORLD.coordinator.statements)
+        for signer in (*WORLD.keys.values(), *SUMS.keys.values(), WORLD.coordinator.statements)
     ]
     fact = _facts(changed, KeyRing(keys), no_questions)
     if changed == entry:
