@@ -17,11 +17,13 @@ from collegium.transport.endpoint import Endpoint, Handler, Limits, StreamLost
 from collegium.transport.status import from_rpc, from_status
 from collegium.v1.tunnel_pb2 import Frame
 
-__all__ = ["dial_forever", "dial_once"]
+__all__ = ["dial_forever", "dial_once", "spread_of"]
 
 _FIRST_WAIT = 0.5  # seconds
 _LONGEST_WAIT = 60.0  # seconds
 _LONG_LIFE = 60.0  # seconds; a stream that lived as long is followed by a quick new attempt
+_DIALS = 200.0  # a second: what a coordinator with one processor admits, greets and notes without anybody waiting
+_WIDEST = 30.0  # seconds
 _OPENING = 30.0  # seconds until the other side must have admitted us
 _chance = secrets.SystemRandom().random
 _log = logging.getLogger(__name__)
@@ -70,24 +72,35 @@ async def dial_once(
         await channel.close()
 
 
+def spread_of(parties: int) -> float:
+    """Seconds over which so many parties dial when they all lost their coordinator at once. A handful need not wait at all."""
+    return min(_WIDEST, parties / _DIALS)
+
+
 async def dial_forever(
     attempt: Callable[[], Awaitable[None]],
     *,
     failed: Callable[[Exception | None, float], None],
+    spread: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     chance: Callable[[], float] = _chance,
 ) -> None:
-    """Repeats `attempt` until cancelled. After the n-th failure in a row it waits half to all of min(60 s, 0.5 s · 2ⁿ⁻¹).
+    """Repeats `attempt` until cancelled. After the n-th failure in a row it waits half to all of w = min(60 s, 0.5 s · 2ⁿ⁻¹), and a
+    random part of what `spread` is longer than w; before the very first attempt a random part of `spread`.
 
-    A coordinator that restarts is dialled by three thousand nodes: the random half keeps them from coming at one moment.
+    A coordinator that restarts loses three thousand nodes in one moment, and doubling waits alone would bring them back within a
+    quarter of a second. Spread out, they come one after another, however often it restarts.
 
     Args:
         attempt: lives as long as its connection does.
         failed: told the error (None when the connection was ended in order) and the seconds until the next attempt.
+        spread: asked anew each time; see `spread_of`.
         clock, sleep, chance: seconds, waiting, and a number in [0, 1).
     """
     failures = 0
+    if (first := spread() * chance()) > 0:  # the machines of a country may be started by one clock
+        await sleep(first)
     while True:
         began = clock()
         error: Exception | None = None
@@ -99,6 +112,7 @@ async def dial_forever(
             _log.error("dialling failed: %s", type(other).__name__)
             error = other
         failures = 0 if clock() - began >= _LONG_LIFE else failures + 1
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(max(failures - 1, 0), 20)) * (0.5 + 0.5 * chance())
+        full = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(max(failures - 1, 0), 20))
+        wait = full * (0.5 + 0.5 * chance()) + max(0.0, spread() - full) * chance()
         failed(error, wait)
         await sleep(wait)

@@ -9,9 +9,20 @@ from google.protobuf.message import DecodeError, Message
 
 from collegium.errors import Failed
 from collegium.transport.status import TunnelError, from_rpc
-from collegium.v1.node_pb2 import AnswerReply, AnswerRequest, LearnReply, LearnRequest, NodeStatus, NodeStatusRequest
+from collegium.v1.node_pb2 import (
+    AnswerReply,
+    AnswerRequest,
+    ClosedReply,
+    ClosedRequest,
+    LearnReply,
+    LearnRequest,
+    NodeStatus,
+    NodeStatusRequest,
+    SubmitReply,
+    SubmitRequest,
+)
 
-__all__ = ["Caller", "ChannelCaller", "NodeClient"]
+__all__ = ["Caller", "ChannelCaller", "NodeClient", "call_typed"]
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -65,12 +76,33 @@ class NodeClient:
         """The node's verdict and release for each question of the request."""
         return await self._call("Answer", request, AnswerReply, timeout)
 
+    async def submit(self, request: SubmitRequest, *, timeout: float | None) -> SubmitReply:  # noqa: ASYNC109
+        """The node's masked vector for one plan of a national sum."""
+        return await self._call("Submit", request, SubmitReply, timeout)
+
+    async def closed(self, request: ClosedRequest, *, timeout: float | None = 30.0) -> ClosedReply:  # noqa: ASYNC109
+        """Tells the node how a round has ended, with the proof that its submission was logged."""
+        return await self._call("Closed", request, ClosedReply, timeout)
+
     async def _call(self, method: str, request: Message, reply: type[Reply], timeout: float | None) -> Reply:  # noqa: ASYNC109
-        try:
-            answer = await self.caller.call(f"/collegium.v1.Node/{method}", request.SerializeToString(), timeout=timeout)
-        except TunnelError as error:
-            raise from_rpc(error, place=self.name) from None
-        try:
-            return reply.FromString(answer)
-        except DecodeError:
-            raise Failed("The node's reply cannot be read.", place=self.name, remedy="It may need a newer version.") from None
+        return await call_typed(self.caller, f"/collegium.v1.Node/{method}", request, reply, timeout=timeout, place=self.name)
+
+
+async def call_typed(
+    caller: Caller,
+    method: str,
+    request: Message,
+    reply: type[Reply],
+    *,
+    timeout: float | None,  # noqa: ASYNC109 - the caller enforces it
+    place: str,
+) -> Reply:
+    """One call with typed messages. Raises CollegiumError with `place`, who was called."""
+    try:
+        answer = await caller.call(method, request.SerializeToString(), timeout=timeout)
+    except TunnelError as error:
+        raise from_rpc(error, place=place) from None
+    try:
+        return reply.FromString(answer)
+    except DecodeError:
+        raise Failed("The reply cannot be read.", place=place, remedy="The other side may need a newer version.") from None

@@ -46,6 +46,11 @@ class AnswerWriter:
         self._clock = clock
         self._queue: asyncio.Queue[_Item] = asyncio.Queue()
 
+    @property
+    def waiting(self) -> int:
+        """Answers that have come and are not yet taken to be written."""
+        return self._queue.qsize()
+
     async def put(self, asked: Asked, node: str, outcomes: Sequence[Outcome], answering: Answering | None) -> list[Outcome]:
         """What was stored, when it is durable. `answering` is who was verified; None when nobody answered.
 

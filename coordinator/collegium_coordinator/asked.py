@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from collegium.errors import Invalid, NotVerified, Refused
 from collegium.layout import compile_layout
 from collegium.log.statement import statement_id
+from collegium.national.groups import groups_of
 from collegium.registry import Registered
 from collegium.released import Asking as Question
 from collegium.schema import Schema
@@ -93,7 +94,7 @@ def check_request(
     3. It has not expired, is not from the future, and is valid for at most `max_validity` seconds.
     4. It was made with a registry that is a part of ours.
     5. It asks at least one node, and only registered ones.
-    6. Its questions compile against a schema of the registry, and its views fit them.
+    6. Its questions compile against a schema of the registry, its views fit them, and national sums are of whole groups.
     7. The details are those it names, and readable.
 
     Raises:
@@ -110,10 +111,14 @@ def check_request(
         )
     # (2)
     body = Request.open(note, [peer.statements])
-    if not known(statement_id(note)):
+    fresh = not known(statement_id(note))
+    if fresh:
         _check_new(body, registry, clock(), max_validity=max_validity, max_questions=max_questions)
     # (6)
     asked = parse_request(note, details, registry, body=body)
+    for number, question in enumerate(body.questions if fresh else ()):
+        if question.mode == "national":
+            groups_of(body, number, registry.registry)
     # (7)
     return asked, Details.from_blob(details, body.details).purpose
 

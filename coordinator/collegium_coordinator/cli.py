@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -21,11 +20,13 @@ from rich.console import Console
 from collegium import __version__
 from collegium.errors import CollegiumError, Exit, Invalid, rule_of
 from collegium.keys import load_signer
+from collegium.observing.loglines import log_to
 from collegium.registry import Registry
 from collegium_coordinator import registrar
 from collegium_coordinator.backup import backup as write_backup
 from collegium_coordinator.config import Home, Listen, Public, read_config
 from collegium_coordinator.log_cli import UNCONFIRMED, log_app, witness_app
+from collegium_coordinator.partition_cli import partition
 from collegium_coordinator.permit import is_serving
 from collegium_coordinator.recover import recover as bring_back
 from collegium_coordinator.registrylog import RegistryLog
@@ -157,9 +158,23 @@ def invite_researcher(
     _show_token(token, expires)
 
 
+@invite_app.command("trustee")
+def invite_trustee(
+    name: Annotated[str, typer.Argument(help="The trustee's name.")],
+    expires: Annotated[str, typer.Option("--expires", help="How long the token is good for: 30m, 12h, 7d.")] = EXPIRES,
+    replace: Annotated[bool, typer.Option("--replace", help="The name is registered and changes its keys.")] = False,
+    home: HomeOption = HERE,
+    registry: RegistryOption = None,
+) -> None:
+    """Invite a trustee of national sums; three of them are needed. Prints its token, once."""
+    with _registrar(home, registry) as opened:
+        token = opened.invite("trustee", name, facts={}, expires=registrar.seconds_of(expires), replaces=replace)
+    _show_token(token, expires)
+
+
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Argument(help="A node, a researcher, or an open invitation.")],
+    name: Annotated[str, typer.Argument(help="A node, a researcher, a trustee, or an open invitation.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; public.")] = "",
     unconfirmed: Annotated[bool, typer.Option("--unconfirmed", help=UNCONFIRMED)] = False,
     home: HomeOption = HERE,
@@ -204,6 +219,9 @@ def catalogue(
         _say(f"The catalogue is now {opened.catalogue(text, place=str(path))}.")
 
 
+app.command()(partition)
+
+
 @app.command()
 def dial(
     name: Annotated[str, typer.Argument(help="A node that listens.")],
@@ -231,13 +249,12 @@ def serve(
     listen: Annotated[str, typer.Option("--listen", help="Instead of the setting: where nodes and researchers connect.")] = "",
     enrol: Annotated[str, typer.Option("--enrol", help="Instead of the setting: where newcomers join.")] = "",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option("--log-format", help="Lines for people, or one JSON object a line.")
+    ] = "text",
 ) -> None:
     """Serve until Ctrl-C. Never opens the registry key."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log_to(form=log_format, verbose=verbose)
     where = Home(home)
     settings = read_config(where).listen
     addresses = Listen(main=listen or settings.main, enrolment=enrol or settings.enrolment)

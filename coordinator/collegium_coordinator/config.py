@@ -12,8 +12,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from collegium.errors import Invalid
+from collegium.observing.settings import MetricsConfig
 
-__all__ = ["Asking", "Certificates", "Config", "Home", "Listen", "Mirroring", "Public", "read_config", "write_config"]
+__all__ = ["Asking", "Certificates", "Config", "Home", "Listen", "Mirroring", "National", "Public", "read_config", "write_config"]
 
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:_]+:[0-9]{1,5}$", max_length=300)]
 
@@ -64,6 +65,20 @@ class Mirroring(_Frozen):
     own: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
+class National(_Frozen):
+    """Rounds of national sums.
+
+    dropout, colluding: which fractions of the nodes may be missing, or collude or add no noise. seconds: how long nodes have to
+    submit. trustee_seconds: how long a plan waits for three trustees. retention_days: how long masked vectors are kept.
+    """
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    colluding: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    trustee_seconds: Annotated[float, Field(ge=0, le=3600)] = 15.0
+    retention_days: Annotated[float, Field(gt=0, le=3650)] = 90.0
+
+
 class Config(_Frozen):
     """The whole of `coordinator.toml`."""
 
@@ -74,6 +89,8 @@ class Config(_Frozen):
     asking: Asking = Asking()
     certificates: Certificates = Certificates()
     mirror: Mirroring = Mirroring()
+    metrics: MetricsConfig = MetricsConfig()
+    national: National = National()
 
     @field_validator("registry")
     @classmethod
@@ -98,7 +115,8 @@ class Home:
     coordinator.toml      settings
     coordinator.db        registry log, request log, answers (SQLite)
     mirror.db             copies of the nodes' logs; trusted with nothing, read again when lost
-    metrics.prom          how the logs stand with their witnesses, for monitoring
+    vectors/              masked vectors of national sums, by SHA-256; of no use to anybody without three trustees' masks
+    metrics.prom          figures for monitoring, see metrics.py
     serve.lock            held by the serving process; says whether the registry may be signed on
     keys/statements       signs indicators. Trusted with honest addition; an attacker who holds it can sign a wrong
                           figure, which an audit finds
@@ -125,6 +143,7 @@ class Home:
         self.tls_key = self.keys / "tls.key"
         self.mirror = path / "mirror.db"
         self.metrics = path / "metrics.prom"
+        self.vectors = path / "vectors"
         self.lock = path / "serve.lock"
 
     @property
@@ -203,6 +222,20 @@ largest_mib = {config.mirror.largest_mib}
 # A second copy of this coordinator's database, brought up to date before anything new goes out: `recover` takes it when the
 # database is lost. Another disk than the database's. Empty: none.
 own = "{config.mirror.own}"
+
+[metrics]
+# Where Prometheus may fetch the figures of metrics.prom, a loopback address such as "127.0.0.1:9464". Empty: no port.
+listen = "{config.metrics.listen}"
+
+[national]
+# Sums that reveal no university: which fraction of the nodes may drop out of a round, and which may collude or add no noise.
+# The more is tolerated, the more noise is in the figure; a round of fewer fails, and what its nodes were charged is not given back.
+dropout = {config.national.dropout}
+colluding = {config.national.colluding}
+# How long nodes have to submit after the plan is logged.
+seconds = {config.national.seconds}
+# Masked vectors are files in `vectors/`: 8 bytes for each cell and node. Older ones are deleted; the signed figures stay.
+retention_days = {config.national.retention_days}
 """
     with home.config.open("x", encoding="utf-8") as file:
         file.write(text)

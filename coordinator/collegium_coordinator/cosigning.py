@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-from collegium.errors import CollegiumError, Invalid, NotVerified
+from collegium.errors import CollegiumError, NotVerified
 from collegium.log.checkpoint import Checkpoint, read_checkpoint
-from collegium.log.cosign import CosignerVerifier, add_cosignatures, check_quorum, open_cosignatures, own_lines
-from collegium.log.note import Verifier
-from collegium.log.receipt import make_receipt
-from collegium.log.tree import Tree
+from collegium.log.cosign import CosignerVerifier, add_cosignatures, open_cosignatures, own_lines
 from collegium.log.witness import contradiction
 from collegium.v1.witness_pb2 import CosignRequest
-from collegium_coordinator.nodes import Nodes
-from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.cosigned import Cosigned, OwnLog
+from collegium_coordinator.reach import Reach
 from collegium_coordinator.relay import call_witness
 from collegium_coordinator.store import Store
 
@@ -36,64 +32,6 @@ LOOK = 1.0  # seconds between looks when nobody has told of growth: a witness ma
 ROUND = 5.0  # seconds a round may take
 REFRESH = 300.0  # seconds after which a quiet log is confirmed again, so that everybody sees how fresh it is
 TRIES = 3  # with one witness in one round: the first may begin at a size it no longer knows
-
-
-class OwnLog(Protocol):
-    """What `Cosigning` needs of a log."""
-
-    tree: Tree
-
-    @property
-    def origin(self) -> str: ...
-    @property
-    def verifier(self) -> Verifier: ...
-    def head(self) -> bytes:
-        """The newest signed checkpoint; empty while the log is."""
-        ...
-
-
-class Cosigned:
-    """The newest checkpoint of one log that its witnesses of today have cosigned, and receipts under it."""
-
-    def __init__(self, store: Store, registry: RegistryLog, own: OwnLog) -> None:
-        self.own = own
-        self._store = store
-        self._registry = registry
-        self._good_for: tuple[int, bytes] | None = None  # registry size and note of the last good check
-
-    def rule(self) -> tuple[dict[str, CosignerVerifier], int]:
-        """Witnesses by name and the quorum, as the registry has them now."""
-        return self._registry.registry.witnesses_of(self.own.origin)
-
-    def newest(self) -> bytes:
-        """The checkpoint that may be rested on: with the quorum where the log has witnesses. Empty when there is none yet."""
-        if not self.rule()[1]:
-            return self.own.head()
-        row = self._store.row("SELECT note FROM cosigned WHERE origin = ?", (self.own.origin,))
-        note = bytes(row[0]) if row is not None else b""
-        return note if note and self._still_good(note) else b""
-
-    def size(self) -> int:
-        note = self.newest()
-        return read_checkpoint(note).size if note else 0
-
-    def receipt(self, index: int) -> bytes | None:
-        """The proof that the log holds entry `index`; None while no checkpoint that may be rested on covers it."""
-        note = self.newest()
-        if not note or read_checkpoint(note).size <= index:
-            return None
-        return make_receipt(self.own.tree, index, note)
-
-    def _still_good(self, note: bytes) -> bool:
-        """Those who are witnesses now have cosigned it: they may have been assigned anew since it was stored."""
-        key = (self._registry.registry.size, note)
-        if self._good_for != key:
-            try:
-                check_quorum(note, *self.rule())
-            except Invalid:
-                return False
-            self._good_for = key
-        return True
 
 
 class Cosigning:
@@ -108,7 +46,7 @@ class Cosigning:
     def __init__(
         self,
         store: Store,
-        nodes: Nodes,
+        nodes: Reach,
         logs: list[Cosigned],
         *,
         clock: Callable[[], float],
@@ -168,6 +106,17 @@ class Cosigning:
         except TimeoutError:
             return False
         return True
+
+    async def by(self, origin: str, size: int, parties: Mapping[str, CosignerVerifier]) -> bytes | None:
+        """A log's checkpoint of `size` entries, cosigned by all of these; None when one does not cosign it or the log has grown."""
+        each = self._logs[origin]
+        note = each.own.head()
+        head = read_checkpoint(note)
+        if head.size != size:
+            return None
+        lines = await asyncio.gather(*(self._cosign(each, note, head, name, key) for name, key in sorted(parties.items())))
+        given = [line for line in lines if line is not None]
+        return add_cosignatures(note, given) if len(given) == len(lines) else None
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
 

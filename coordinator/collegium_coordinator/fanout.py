@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from collegium.errors import PUBLIC_TEXTS, CollegiumError, Invalid, NotReleased, Offline, Refused
 from collegium.statements import Request
@@ -25,12 +26,14 @@ from collegium_coordinator.config import Asking
 from collegium_coordinator.cosigning import Cosigned, Cosigning
 from collegium_coordinator.jobs import Job
 from collegium_coordinator.journal import Journal, not_confirmed
+from collegium_coordinator.national import NationalRounds
 from collegium_coordinator.nodes import Nodes
+from collegium_coordinator.observed import Observed
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store, put_blob
 from collegium_coordinator.verify import FAILED, RELEASED, Answering, Outcome, failed, verify_reply
 
-__all__ = ["Fanout"]
+__all__ = ["Fanout", "Load"]
 
 log = logging.getLogger("collegium.coordinator.fanout")
 
@@ -43,6 +46,14 @@ NOT_LOGGED = "not-logged"
 """Reason of a node that was not asked, because witnesses have not confirmed that the request is logged."""
 
 KEPT_JOBS = 256  # finished jobs kept parsed in memory; older ones are read again when asked for
+
+
+class Load(NamedTuple):
+    """Requests of which the first round runs, nodes being asked over all requests, answers that wait to be written."""
+
+    requests: int
+    asks: int
+    unwritten: int
 
 
 class Fanout:
@@ -59,7 +70,11 @@ class Fanout:
         *,
         asking: Asking,
         clock: Callable[[], float],
+        observed: Observed | None = None,
+        rounds: NationalRounds | None = None,
     ) -> None:
+        self._rounds = rounds
+        self._observed = observed or Observed()
         self._store = store
         self._journal = journal
         self._cosigned = cosigned
@@ -86,7 +101,11 @@ class Fanout:
                 continue
             # Nodes need a moment to come back after our own restart; the old deadline may lie in the past.
             job.deadline = max(job.deadline, self._started + self._asking.reconnect_seconds)
-            self._spawn(self._run(job))
+            self._spawn(self._observed.round(job, partial(self._run, job)))
+        for request in self._rounds.unsettled() if self._rounds is not None else ():
+            job = self._readable(request)
+            if job is not None and job.done:  # the others come to their rounds when their fan-out is over
+                self._spawn(self._settle(job))
         self._spawn(self._sweep())
 
     async def close(self) -> None:
@@ -105,12 +124,13 @@ class Fanout:
         if self._store.row("SELECT 1 FROM requests WHERE id = ?", (asked.id,)) is None:
             if not await self._cosigning.ready(self._journal.origin, START_PATIENCE):
                 raise not_confirmed()
-            await asyncio.to_thread(self._log_request, asked, purpose)
+            with self._observed.accepting(asked.id):
+                await asyncio.to_thread(self._log_request, asked, purpose)
             # Crash here: the request is logged and no node was asked; the next start asks them.
         known = asked.id in self._jobs
         job = self.job(asked.id)
         if not known and not job.done:
-            self._spawn(self._run(job))
+            self._spawn(self._observed.round(job, partial(self._run, job)))
         return job
 
     def job(self, request: str) -> Job:
@@ -139,6 +159,14 @@ class Fanout:
     def node_ready(self, node: str) -> None:
         """A node has connected: it is asked everything it still owes to valid requests."""
         self._spawn(self._catch_up(node))
+        if self._rounds is not None:
+            self._rounds.node_ready(node)
+
+    def load(self) -> Load:
+        """How much is under way, for monitoring; from any thread."""
+        jobs = list(self._jobs.values())
+        running = sum(not job.done for job in jobs)
+        return Load(running, sum(len(job.running) for job in jobs), self._writer.waiting)
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -177,10 +205,23 @@ class Fanout:
         """Ask everybody who has no stored outcome, and close the first round."""
         tasks = [self._ask(job, node, job.deadline) for node in job.never_asked()]
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._settle(job)
         job.over.set()
         job.wake()
         # Crash before the mark: the next start finds every outcome stored, asks nobody, and marks it.
         await asyncio.to_thread(self._mark_done, job.id)
+
+    async def _settle(self, job: Job) -> None:
+        """The rounds of its national questions."""
+        if self._rounds is not None:
+            try:
+                await self._rounds.settle(job)
+            except CollegiumError as error:
+                log.error("request %s: its national sums cannot be made: %s", job.id[:12], error)
+
+    def busy(self, job: Job) -> bool:
+        """Whether something new may come of itself: nodes are being asked, or rounds are under way."""
+        return bool(job.running) or not job.done or (self._rounds is not None and self._rounds.pending(job))
 
     def _mark_done(self, request: str) -> None:
         with self._store.transaction() as db:
@@ -190,7 +231,7 @@ class Fanout:
         """The task that asks one node; the one under way if there is one."""
         task = job.running.get(node)
         if task is None:
-            task = self._spawn(self._ask_node(job, node, until))
+            task = self._spawn(self._observed.asking(job, node, partial(self._ask_node, job, node, until)))
             job.running[node] = task
             task.add_done_callback(lambda _: job.finished(node))
         return task
@@ -223,6 +264,7 @@ class Fanout:
             stored = await self._writer.put(asked, node, outcomes, answering)
         except CollegiumError:
             return  # logged by the writer; the node stays missing and is asked again
+        self._observed.answered(stored)
         job.heard[node] = self._clock()
         job.apply(node, [(outcome.number, outcome.verdict) for outcome in stored])
 

@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from collegium.bundle import asked_nodes
 from collegium.combine import AskedNode, NodeRelease, combine
@@ -29,8 +30,11 @@ from collegium.view import View
 from collegium_coordinator.cosigning import Cosigned, Cosigning
 from collegium_coordinator.jobs import Job
 from collegium_coordinator.journal import Journal, not_confirmed
+from collegium_coordinator.observed import Observed
 from collegium_coordinator.registrylog import RegistryLog
+from collegium_coordinator.roundstore import RoundStore
 from collegium_coordinator.store import Store, put_blob
+from collegium_coordinator.sums import NationalSums
 from collegium_coordinator.verify import RELEASED
 
 __all__ = ["WITHDRAWN", "Combine", "Indicators", "national_table"]
@@ -39,20 +43,21 @@ WITHDRAWN = "withdrawn"
 TRIES = 5  # at a figure whose answers keep coming while it is made; then one of them waits for the next revision
 PATIENCE = 2.0  # seconds that a result waits for the witnesses of the coordinator's log
 
-Combine = Callable[[Layout, View, Schema, Sequence[NodeRelease], Sequence[AskedNode]], bytes]
-"""From releases and the nodes asked to the table's bytes; `national_table` but for tests."""
+Combine = Callable[..., bytes]
+"""From layout, view, schema, releases and the nodes asked to the table's bytes; of a national question also `sums` and `groups`.
+`national_table` but for tests."""
 
 
 def national_table(
-    layout: Layout, view: View, schema: Schema, releases: Sequence[NodeRelease], asked: Sequence[AskedNode]
+    layout: Layout, view: View, schema: Schema, releases: Sequence[NodeRelease], asked: Sequence[AskedNode], **national: Any
 ) -> bytes:
     """The table as the library makes it: what a reader of the bundle recomputes byte for byte."""
-    return combine(layout, view, schema, releases, asked).to_bytes()
+    return combine(layout, view, schema, releases, asked, **national).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)
 class _Used:
-    """A release that goes into the sum."""
+    """A release that goes into the sum, or a submission that is in the sum of a round; then `entry` and `payload` are none."""
 
     node: str
     release_id: str
@@ -64,14 +69,17 @@ class Indicators:
     """Combines and signs, with the journal's statement key: trusted with honest addition, which an audit checks."""
 
     def __init__(
-        self, store: Store, registry: RegistryLog, journal: Journal, cosigned: Cosigned, cosigning: Cosigning, combine: Combine
-    ) -> None:
+        self, store: Store, registry: RegistryLog, journal: Journal, cosigned: Cosigned, cosigning: Cosigning, combine: Combine,
+        observed: Observed | None = None,
+    ) -> None:  # fmt: skip
+        self._observed = observed or Observed()
         self._store = store
         self._combine = combine
         self._registry = registry
         self._journal = journal
         self._cosigned = cosigned
         self._cosigning = cosigning
+        self._sums = NationalSums(RoundStore(store), registry)
 
     async def issue(self, job: Job) -> None:
         """Sign a new revision of each question's indicator whose inputs have changed since the last; wait for the witnesses.
@@ -79,6 +87,10 @@ class Indicators:
         Raises:
             NotReleased: the quorum has not come in time. The indicators are signed and logged; the next look finds them.
         """
+        with self._observed.signing(job.id):
+            await self._issue(job)
+
+    async def _issue(self, job: Job) -> None:
         if not await self._cosigning.ready(self._journal.origin, PATIENCE):
             raise not_confirmed()
         async with job.signing:  # one at a time for a request: two callers at once must not sign the same revision twice
@@ -121,7 +133,15 @@ class Indicators:
         question = job.asked.questions[number]
         reasons = {each.node: each.reason for each in missing}
         asked = asked_nodes(self._registry.registry, view.size, job.asked.audience, reasons)
-        table = self._combine(question.layout, job.asked.views[number], job.asked.schema, self._releases(used), asked)
+        view_of = job.asked.views[number]
+        results, national = None, {}
+        if question.layout.question.mode == "national":
+            results = tuple(self._sums.results(job, number)) or None
+            groups = self._sums.groups(job, number) if view_of.facts else []
+            national = {"sums": self._sums.totals(job, number), "groups": groups}
+        releases_of = [] if national else self._releases(used)
+        with self._observed.tracing.span(job.id, "combine", question=number):
+            table = self._combine(question.layout, view_of, job.asked.schema, releases_of, asked, **national)
         # (4)
         releases = tuple(UsedRelease(node=each.node, sha256=each.release_id) for each in used)
         accounts = Accounts(releases=releases, missing=tuple(missing)).to_blob()
@@ -142,6 +162,7 @@ class Indicators:
                     accounts=Blob(sha256=hashlib.sha256(accounts).hexdigest(), size=len(accounts)),
                     coverage=_coverage(asked, {each.node for each in used}),
                     table=Blob(sha256=hashlib.sha256(table).hexdigest(), size=len(table)),
+                    results=results,
                 ).sign(self._journal.statements)
 
             put_blob(log.db, accounts)
@@ -159,6 +180,9 @@ class Indicators:
         return int(row[0]) if row is not None else -1
 
     def _inputs(self, job: Job, number: int) -> tuple[list[_Used], list[Missing]]:
+        if job.asked.questions[number].layout.question.mode == "national":
+            participants, others = self._sums.inputs(job, number)
+            return [_Used(node, submit, -1, "") for node, submit in participants], others
         withdrawn = {
             (str(node), str(release))
             for node, release in self._store.rows(
@@ -221,6 +245,11 @@ class Indicators:
                 parts.append(ResultPart(release=note))
                 proofs.append(self._foreign(note))
                 blobs[payload] = None
+        statements, ours, theirs, digests = self._sums.bundle(job)
+        parts.extend(statements)
+        proofs.extend((statement_id(self._store.entry(entry)), self._cosigned.receipt(entry)) for entry in ours)
+        proofs.extend(self._foreign(note) for note in theirs)
+        blobs |= dict.fromkeys(digests)
         withdrawals = self._store.rows(
             "SELECT DISTINCT w.entry FROM withdrawals w JOIN answers a ON a.release_id = w.release_id AND a.node = w.node"
             " WHERE a.request = ?",

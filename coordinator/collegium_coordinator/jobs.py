@@ -11,16 +11,18 @@ from collections.abc import Iterable
 
 from collegium.v1.federation_pb2 import Progress
 from collegium_coordinator.asked import Asked
-from collegium_coordinator.verify import FAILED, HELD, REFUSED, RELEASED
+from collegium_coordinator.verify import FAILED, HELD, READY, REFUSED, RELEASED
 
 __all__ = ["MISSING", "Job", "replaces"]
 
 MISSING = "missing"
-_RANK = {FAILED: 0, REFUSED: 1, HELD: 1, RELEASED: 2}
+_RANK = {FAILED: 0, REFUSED: 1, HELD: 1, READY: 1, RELEASED: 2}
 
 
 def replaces(new: str, old: str | None) -> bool:
     """Whether a newer verdict takes the place of an older one: a release stays for ever, a failure never hides a decision."""
+    if new == READY:  # said once: what came of it since (a charge, a refusal of the plan) is not forgotten by saying it again
+        return old in (None, FAILED, HELD)
     return old is None or (old != RELEASED and _RANK[new] >= _RANK[old])
 
 
@@ -66,7 +68,7 @@ class Job:
         self.wake()
 
     def state_of(self, node: str) -> str:
-        """released, refused, held or missing."""
+        """released, refused, held, ready or missing."""
         return self._classes[node]
 
     def unanswered(self) -> list[str]:
@@ -84,7 +86,7 @@ class Job:
             asked=len(self._classes),
             released=self._counts[RELEASED],
             refused=self._counts[REFUSED],
-            held=self._counts[HELD],
+            held=self._counts[HELD] + self._counts[READY],
             missing=self._counts[MISSING],
             done=self.done,
         )
@@ -108,6 +110,7 @@ def _class_of(verdicts: list[str | None]) -> str:
     """One word for a node: released only when every question is."""
     if None in verdicts or FAILED in verdicts:
         return MISSING
-    if HELD in verdicts:
-        return HELD
+    for waiting in (HELD, READY):
+        if waiting in verdicts:
+            return waiting
     return REFUSED if REFUSED in verdicts else RELEASED

@@ -57,6 +57,10 @@ class Writer:
         self._embed_registry()
         return self._append(kind, request, note)
 
+    def entry(self, index: int) -> bytes:
+        """An entry, of this transaction too."""
+        return bytes(self.db.execute("SELECT entry FROM entries WHERE idx = ?", (index,)).fetchone()[0])
+
     def sign(self, kind: str, request: str, make: Callable[[LogPlace], bytes]) -> int:
         """Append a statement of our own, which names its place; its index."""
         self._embed_registry()

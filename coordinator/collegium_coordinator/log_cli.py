@@ -19,6 +19,7 @@ from collegium_coordinator.logs import Source, export_logs
 from collegium_coordinator.permit import is_serving
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store
+from collegium_coordinator.vectors import Vectors
 from collegium_coordinator.witnesses import log_lines, witness_table
 
 __all__ = ["UNCONFIRMED", "log_app", "witness_app"]
@@ -54,7 +55,7 @@ def log_export(
         shown = export_logs(
             {
                 "registry": Source(store, Cosigned(store, registry, registry), "registry"),
-                "coordinator": Source(store, Cosigned(store, registry, journal), "entries"),
+                "coordinator": Source(store, Cosigned(store, registry, journal), "entries", Vectors(where.vectors, store)),
             },
             folder,
         )
@@ -71,7 +72,10 @@ def assign(
     home: HomeOption = HERE,
     registry: RegistryOption = None,
 ) -> None:
-    """Assign witnesses to all logs. Needs the registry key. Repeat it when nodes have joined or left; it takes effect at once."""
+    """Assign witnesses to all logs. Needs the registry key. It takes effect at once.
+
+    Repeat it when nodes or trustees have joined or left.
+    """
     where = Home(home)
     key = registry if registry is not None else where.default_registry
     opened = registrar.Registrar(where, key, clock=time.time, unconfirmed=unconfirmed)
@@ -81,9 +85,9 @@ def assign(
         opened.close()
     for log in changed:
         names = ", ".join(log.witnesses)
-        _say(f"{log.origin}: {log.quorum} of {names}" if log.witnesses else f"{log.origin}: no witnesses, there are too few nodes")
+        _say(f"{log.origin}: {log.quorum} of {names}" if log.witnesses else f"{log.origin}: no witnesses, there are too few")
     if not changed:
-        _say("Every log has its witnesses already, or there are fewer than three nodes that could be some.")
+        _say("Every log has its witnesses already, or there are fewer than three nodes and trustees that could be some.")
 
 
 @witness_app.command("list")

@@ -34,6 +34,7 @@ from collegium_coordinator.cosigning import Cosigned
 from collegium_coordinator.door import Door
 from collegium_coordinator.mirror import Mirror, Mirrored
 from collegium_coordinator.store import Store
+from collegium_coordinator.vectors import Vectors
 
 __all__ = ["LogService", "Source", "export_logs"]
 
@@ -45,8 +46,11 @@ DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Source:
     """One of the two logs for readers: `collegium.log.export.LogSource`. `table` is where its entries are."""
 
-    def __init__(self, store: Store, cosigned: Cosigned, table: Literal["entries", "registry"]) -> None:
+    def __init__(
+        self, store: Store, cosigned: Cosigned, table: Literal["entries", "registry"], vectors: Vectors | None = None
+    ) -> None:
         self._store = store
+        self._vectors = vectors
         self._table = table
         self.cosigned = cosigned
         self.tree = cosigned.own.tree
@@ -69,11 +73,14 @@ class Source:
         if self._table == "registry":
             return []
         rows = self._store.rows("SELECT sha FROM blobs WHERE sha NOT IN (SELECT details FROM requests)")
-        return [str(row[0]) for row in rows]
+        return [*(str(row[0]) for row in rows), *(self._vectors.kept() if self._vectors is not None else ())]
 
     def blob(self, sha256: str) -> bytes | None:
         hidden = self._store.row("SELECT 1 FROM requests WHERE details = ?", (sha256,)) is not None
-        return None if hidden or self._table == "registry" else self._store.blob(sha256)
+        if hidden or self._table == "registry":
+            return None
+        found = self._store.blob(sha256)
+        return self._vectors.read(sha256) if found is None and self._vectors is not None else found
 
     def receipts(self) -> Iterable[tuple[str, bytes]]:
         if self._table == "entries":
@@ -99,20 +106,21 @@ def export_logs(sources: Mapping[str, Source], folder: Path, *, disk: Disk | Non
 class Copy:
     """The copy of a node's log for that node: what `collegium-node recover` reads."""
 
-    def __init__(self, store: Store, mirrored: Mirrored) -> None:
-        self._store, self._mirrored = store, mirrored
+    def __init__(self, store: Store, mirrored: Mirrored, vectors: Vectors) -> None:
+        self._store, self._mirrored, self._vectors = store, mirrored, vectors
         self.tree, self.checkpoint, self.size, self.entries = mirrored.tree, mirrored.checkpoint, mirrored.size, mirrored.entries
 
     def blob(self, sha256: str) -> bytes | None:
         """A payload that the node's own releases name: from the copy, or where the answer that brought it has been kept."""
         held = self._mirrored.payload(sha256)
-        return held or (self._store.blob(sha256) if held is not None else None)
+        return held or (self._store.blob(sha256) or self._vectors.read(sha256) if held is not None else None)
 
 
 class LogService:
     """The servicer. `sources` by origin."""
 
-    def __init__(self, sources: Mapping[str, Source], door: Door, store: Store, mirror: Mirror) -> None:
+    def __init__(self, sources: Mapping[str, Source], door: Door, store: Store, mirror: Mirror, vectors: Vectors) -> None:
+        self._vectors = vectors
         self._sources = sources
         self._door = door
         self._store = store
@@ -149,10 +157,10 @@ class LogService:
         return BlobReply(data=data)
 
     async def _source(self, origin: str, context: Any) -> Source | Copy:
-        party = self._door.enter(context, "node", "researcher")
+        party = self._door.enter(context, "node", "researcher", "trustee")
         source: Source | Copy | None = self._sources.get(origin)
         if source is None and party.log is not None and party.log.name == origin:
-            source = Copy(self._store, Mirrored(self._mirror, party.log))
+            source = Copy(self._store, Mirrored(self._mirror, party.log), self._vectors)
         if source is None:
             await context.abort(StatusCode.NOT_FOUND, "this service has no such log")
         assert source is not None, "abort raises"

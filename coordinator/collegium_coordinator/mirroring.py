@@ -22,6 +22,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+from zlib import crc32
 
 from google.protobuf.message import DecodeError, Message
 
@@ -31,11 +32,12 @@ from collegium.log.cosign import own_lines
 from collegium.log.merkle import Frontier, leaf_hash
 from collegium.log.note import Verifier
 from collegium.log.statement import MAX_STATEMENT, read_statement
+from collegium.national.statements import Submit
 from collegium.statements import Peer, Release
 from collegium.transport.status import TunnelError, from_rpc
 from collegium.v1.log_pb2 import BlobReply, BlobRequest, CheckpointReply, CheckpointRequest, EntriesReply, EntriesRequest
 from collegium_coordinator.mirror import Mirror
-from collegium_coordinator.nodes import Nodes
+from collegium_coordinator.reach import Reach
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store
 
@@ -44,7 +46,8 @@ __all__ = ["Mirroring"]
 log = logging.getLogger("collegium.coordinator.mirroring")
 
 SOON = 1.0  # seconds between looks at which nodes have shown a larger log: what comes meanwhile is read together
-LOOK = 60.0  # seconds between readings of every connected node, for what they sign without being asked
+LOOK = 60.0  # seconds between readings of a connected node, for what it signs without being asked
+LOOKS = 12  # portions in which all are read within that time: never a whole country in one moment
 PARALLEL = 8  # nodes read at once
 PAGE = 512  # entries in one call: a node serves it between two cosignatures
 CALL = 20.0  # seconds
@@ -59,6 +62,7 @@ class Mirroring:
         own: our own two logs by origin; a checkpoint of them that stands in somebody's log is handed to `on_shown`.
         largest: bytes of entries that are copied of one log; what a node shows beyond them is not copied.
         on_shown: (origin, holder, checkpoint), the checkpoint signed by our own key.
+        holds: whether a masked vector is a file here already; others are not copied, they are too large.
     """
 
     def __init__(
@@ -66,13 +70,15 @@ class Mirroring:
         mirror: Mirror,
         store: Store,
         registry: RegistryLog,
-        nodes: Nodes,
+        nodes: Reach,
         own: Mapping[str, Verifier],
         *,
         largest: int,
         clock: Callable[[], float],
         on_shown: Callable[[str, str, bytes], None] = lambda *_: None,
+        holds: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._holds = holds
         self._mirror, self._store, self._registry, self._nodes = mirror, store, registry, nodes
         self._own = own
         self._largest = largest
@@ -98,15 +104,15 @@ class Mirroring:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        all_at = loop.time() + LOOK
+        next_at, portion = loop.time() + LOOK / LOOKS, 0
         try:
             while True:
                 try:
-                    async with asyncio.timeout(max(0.0, all_at - loop.time())):
+                    async with asyncio.timeout(max(0.0, next_at - loop.time())):
                         await self._grown.wait()
                 except TimeoutError:
-                    all_at = loop.time() + LOOK
-                    names = self._nodes.names()
+                    next_at, portion = loop.time() + LOOK / LOOKS, (portion + 1) % LOOKS
+                    names = [name for name in self._nodes.names() if crc32(name.encode()) % LOOKS == portion]
                 else:
                     await asyncio.sleep(SOON)
                     self._grown.clear()
@@ -144,7 +150,7 @@ class Mirroring:
         except CollegiumError as error:
             if self._said.get(name) != str(error):
                 self._said[name] = str(error)
-                log.warning("the log of node %s is not copied: %s", name, error)
+                log.warning("the log of %s is not copied: %s", name, error)
         except Exception:
             log.exception("copying the log of node %s broke", name)
 
@@ -237,6 +243,8 @@ class Mirroring:
             kind, _ = read_statement(entry)
             if kind == Release.kind:
                 payloads.append(Release.read(entry).payload.sha256)
+            elif kind == Submit.kind and self._holds(vector := Submit.read(entry).vector.sha256):
+                payloads.append(vector)
             elif kind == Peer.kind:
                 peer = Peer.read(entry)
                 own = self._own.get(peer.origin)
@@ -252,13 +260,14 @@ class Mirroring:
         if await asyncio.to_thread(self._mirror.payload, key, sha) is not None:
             return
         data = None
-        if await asyncio.to_thread(self._store.row, "SELECT 1 FROM blobs WHERE sha = ?", (sha,)) is None:
+        here = await asyncio.to_thread(self._store.row, "SELECT 1 FROM blobs WHERE sha = ?", (sha,))
+        if here is None and not self._holds(sha):
             reply = await self._call(name, "Blob", BlobRequest(origin=key.name, sha256=sha), BlobReply())
             data = bytes(reply.data)
         await asyncio.to_thread(self._mirror.keep_payload, key, sha, data)
 
     async def _call(self, name: str, method: str, request: Message, reply: R) -> R:
-        caller = self._nodes.get(name).calls.caller
+        caller = self._nodes.get(name).client.caller
         try:
             reply.ParseFromString(await caller.call(f"/collegium.v1.Log/{method}", request.SerializeToString(), timeout=CALL))
         except TunnelError as error:

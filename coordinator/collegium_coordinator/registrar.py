@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from collegium.errors import Failed, Invalid
 from collegium.keys import check_name, invitation_name, load_signer, log_name, save_signer, statements_name
@@ -25,7 +24,9 @@ from collegium.registration import (
     CatalogueEntry,
     Federation,
     Invitation,
+    Partition,
     Revocation,
+    Role,
     SchemaEntry,
     WitnessedLog,
     Witnesses,
@@ -194,7 +195,7 @@ class Registrar:
 
     def invite(
         self,
-        role: Literal["node", "researcher"],
+        role: Role,
         name: str,
         *,
         facts: Mapping[str, str],
@@ -271,8 +272,17 @@ class Registrar:
         self._log.append(entry.sign(self._signer))
         return parsed.id
 
+    @property
+    def registry(self) -> Registry:
+        return self._log.registry
+
+    def partition(self, fact: str, groups: Sequence[Sequence[str]]) -> None:
+        """From now on national sums are told apart by these groups of codes of a fact."""
+        sets = tuple(tuple(group) for group in groups)
+        self._log.append(Partition(fact=fact, groups=sets, time=int(self._clock())).sign(self._signer))
+
     def assign_witnesses(self, each: int) -> list[WitnessedLog]:
-        """Give every log `each` witnesses, where there are enough nodes; the assignments that changed. See `assignments`."""
+        """Give every log `each` witnesses, where there are enough parties; the assignments that changed. See `assignments`."""
         if not MIN_WITNESSES <= each <= MAX_WITNESSES:
             raise Invalid(f"a log has {MIN_WITNESSES} to {MAX_WITNESSES} witnesses", place="--each")
         changed = assignments(self._log.registry, each)
@@ -306,11 +316,11 @@ def _some(words: Sequence[str], limit: int = 40) -> str:
 def assignments(registry: Registry, each: int) -> list[WitnessedLog]:
     """The assignments that differ from those in force, sorted by origin.
 
-    Every log gets `each` nodes other than its owner (fewer, but at least three, where there are no more), and the least quorum that
-    the registry accepts. A log keeps the witnesses it has while they are there; the others follow from a hash of log and node, so
-    that the work spreads evenly and nobody chooses. A log for which there are fewer than three other nodes goes without.
+    Every log gets `each` nodes or trustees other than its owner (fewer, but at least three, where there are no more), and the least
+    quorum that the registry accepts. A log keeps the witnesses it has while they are there; the others follow from a hash of log
+    and name, so that the work spreads evenly and nobody chooses. A log for which there are fewer than three others goes without.
     """
-    nodes = [node for node in registry.nodes() if node.cosigner is not None]
+    nodes = [party for party in registry.nodes_at(registry.size, roles=("node", "trustee")) if party.cosigner is not None]
     owners = {node.log.name: node.name for node in nodes if node.log is not None}
     changed = []
     for origin in sorted({registry.registry_log.name, registry.coordinator_log.name, *owners}):

@@ -24,6 +24,7 @@ from collegium_coordinator.store import Store
 __all__ = ["RegistryLog"]
 
 PAGE_BYTES = 8 * 1024 * 1024
+PAGE_ROWS = 512  # read at once
 
 
 class RegistryLog:
@@ -41,6 +42,7 @@ class RegistryLog:
         self._lock = threading.RLock()
         self._pinned = registry_vkey
         self._stopped: Failed | None = None
+        self._page: tuple[int, int, int, list[bytes], bytes] | None = None  # see `page`
         self._stored = 0  # entries on the disk: while `append` commits, the registry in memory is one ahead
         # What speaks against signing now: see `permit`. Asked before every entry.
         self.guard: Callable[[], Failed | None] = lambda: None
@@ -146,19 +148,29 @@ class RegistryLog:
         """Entries from `first` on, the checkpoint over the tree that ends with the last of them, and whether there are more."""
         if first >= self.size:
             return [], self._shown(self.size, self.head()), False
-        entries: list[bytes] = []
-        checkpoint, held = b"", 0
         size = self.size
-        for index in range(first, size):
-            row = self._store.row("SELECT entry, checkpoint FROM registry WHERE idx = ?", (index,))
-            assert row is not None, "`size` counts what is on the disk"
-            if entries and held + len(row[0]) > page_bytes:
-                break
-            entries.append(bytes(row[0]))
-            checkpoint = bytes(row[1])
-            held += len(row[0])
+        # The newest page is kept: thousands of nodes that come back at once lack the same entries.
+        kept = self._page
+        if kept is None or kept[:3] != (first, size, page_bytes):
+            kept = self._page = (first, size, page_bytes, *self._cut(first, size, page_bytes))
+        entries, checkpoint = kept[3:]
         end = first + len(entries)
         return entries, self._shown(end, checkpoint), end < size
+
+    def _cut(self, first: int, size: int, page_bytes: int) -> tuple[list[bytes], bytes]:
+        """Entries from `first` on that fit into a page, at least one, and the stored checkpoint over the tree that they end."""
+        entries: list[bytes] = []
+        checkpoint, held = b"", 0
+        while first + len(entries) < size:
+            start = first + len(entries)
+            sql = "SELECT entry, checkpoint FROM registry WHERE idx >= ? AND idx < ? ORDER BY idx"
+            for entry, over in self._store.rows(sql, (start, min(size, start + PAGE_ROWS))):
+                if entries and held + len(entry) > page_bytes:
+                    return entries, checkpoint
+                entries.append(bytes(entry))
+                checkpoint = bytes(over)
+                held += len(entry)
+        return entries, checkpoint
 
     def _shown(self, size: int, checkpoint: bytes) -> bytes:
         """A checkpoint as it is sent: with the cosignatures that it has by now."""

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,18 +24,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from collegium.errors import CollegiumError, Failed
+from collegium.errors import CollegiumError
 from collegium.keys import load_signer
-from collegium.log.checkpoint import read_checkpoint
-from collegium.log.witness import contradiction
-from collegium.transport.accept import TunnelServicer, add_tunnel
+from collegium.observing.otlp import Otlp, from_environment
+from collegium.observing.spans import Tracing
+from collegium.tls import expires_at
+from collegium.transport.accept import add_tunnel
 from collegium.transport.channels import TlsFiles, listen, new_server, server_credentials
-from collegium.transport.dispatch import add_service, handlers_of
-from collegium.transport.endpoint import Endpoint, Handler
-from collegium.transport.node_client import NodeClient
-from collegium.transport.peer import Peer
-from collegium.transport.status import to_status
-from collegium.v1 import enrolment_pb2, federation_pb2, log_pb2, tunnel_pb2, witness_pb2
+from collegium.transport.dispatch import add_service
+from collegium.transport.files import raise_file_limit
+from collegium.v1 import enrolment_pb2, federation_pb2, tunnel_pb2
+from collegium_coordinator.background import look_at_nodes, renew, watch_registry
 from collegium_coordinator.ca import Authority
 from collegium_coordinator.config import Config, Home, Listen, read_config
 from collegium_coordinator.cosigning import Cosigned, Cosigning
@@ -48,29 +44,32 @@ from collegium_coordinator.enrol import Enrolment
 from collegium_coordinator.fanout import Fanout
 from collegium_coordinator.indicator import Combine, Indicators, national_table
 from collegium_coordinator.journal import Journal
+from collegium_coordinator.lock import serving
 from collegium_coordinator.logs import LogService, Source
-from collegium_coordinator.metrics import Metrics
+from collegium_coordinator.metrics import EVERY, LogFigures, Metrics, RoundFigures, WorkFigures
 from collegium_coordinator.mirror import Mirror
 from collegium_coordinator.mirroring import Mirroring
-from collegium_coordinator.nodes import Connection, Nodes
-from collegium_coordinator.permit import CONFIRMED, missing, not_confirmed, restored
+from collegium_coordinator.national import NationalRounds
+from collegium_coordinator.nodes import Nodes
+from collegium_coordinator.observed import Observed
+from collegium_coordinator.oldcopy import OldCopy
+from collegium_coordinator.permit import CONFIRMED, not_confirmed
+from collegium_coordinator.reach import Everybody
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.relay import RelayService
 from collegium_coordinator.service import FederationService
-from collegium_coordinator.standing import Standing
 from collegium_coordinator.store import Fault, Store, no_fault
+from collegium_coordinator.trustees import Trustees
+from collegium_coordinator.tunnels import LOG, RELAY, Tunnels
 from collegium_coordinator.upgrade import upgrade
+from collegium_coordinator.vectors import Vectors
 
 __all__ = ["Coordinator", "serve", "serving"]
 
 log = logging.getLogger("collegium.coordinator")
 
-POLL = 0.5  # seconds between looks at what the registrar's commands wrote
-LOOK = 60.0  # seconds between looks at what nodes say of themselves
+FILES_BESIDE = 256  # open files that are no tunnel: databases, ports, researchers' lines
 GRACE = 5.0  # seconds for calls in flight when stopping
-RENEWAL_CHECK = 3600.0  # seconds
-LOG = log_pb2.DESCRIPTOR.services_by_name["Log"]
-RELAY = witness_pb2.DESCRIPTOR.services_by_name["Relay"]
 ENROLMENT_LIMITS = [("grpc.max_receive_message_length", 256 * 1024), ("grpc.so_reuseport", 0)]
 
 
@@ -90,6 +89,7 @@ class Coordinator:
         clock: Unix time.
         on_broken: called when the database can no longer be trusted; ends the process in production.
         fault: see `Store`.
+        observed: counts and traces what happens.
     """
 
     def __init__(
@@ -101,8 +101,10 @@ class Coordinator:
         clock: Callable[[], float] = time.time,
         on_broken: Callable[[], None] | None = None,
         fault: Fault = no_fault,
+        observed: Observed | None = None,
     ) -> None:
         self.config = config
+        self.observed = observed or Observed(clock=clock)
         self._clock = clock
         own_log = load_signer(home.log_key)
         upgrade(home.database, own_log)
@@ -117,58 +119,72 @@ class Coordinator:
         self.mirror = Mirror(home.mirror)
         self.door = Door(self.store, self.registry, config.federation)
         self.nodes = Nodes(self.store, self.registry, clock=clock, on_ready=self._node_ready)
+        self.trustees = Trustees(self.store, self.registry, clock=clock, on_ready=self._trustee_ready)
+        everybody = Everybody(self.nodes, self.trustees)
         own, register = (Cosigned(self.store, self.registry, each) for each in (self.journal, self.registry))
-        self._standing = Standing(Path(config.mirror.own), home.database) if config.mirror.own else None
+        self.old_copy = OldCopy(self.journal, self.registry, self.mirror, config.mirror.own, home.database)
         self.cosigning = Cosigning(
             self.store,
-            self.nodes,
+            everybody,
             [own, register],
             clock=clock,
-            on_restored=self._restored,
+            on_restored=self.old_copy.restored,
             on_confirmed=lambda _: self._say_confirmed(),
-            before=self._copy,
+            before=self.old_copy.copy,
         )
         self._lock_file = home.lock
         self.journal.ready = lambda: self.cosigning.is_ready(self.journal.origin)
         self.registry.guard = lambda: None if self.cosigning.is_ready(self.registry.origin) else not_confirmed(self.registry.origin)
-        for each in (self.journal, self.registry):
-            lost = missing(self.mirror, each)
-            if lost is not None:
-                each.stop(restored(each.origin, lost[0], lost[1].size))
+        self.old_copy.stop_known()
         with contextlib.suppress(CollegiumError):  # said again, and logged, when the witnesses are to be asked
-            self._copy()
+            self.old_copy.copy()
         self._say_confirmed()
+        self.vectors = Vectors(home.vectors, self.store)
+        self.rounds = NationalRounds(
+            self.store, self.journal, self.registry, self.nodes, self.trustees, own, self.cosigning, self.vectors,
+            asking=config.asking, national=config.national, clock=clock, observed=self.observed,
+        )  # fmt: skip
         self.fanout = Fanout(
-            self.store, self.journal, self.registry, self.nodes, own, self.cosigning, asking=config.asking, clock=clock
-        )
-        self.indicators = Indicators(self.store, self.registry, self.journal, own, self.cosigning, combine)
+            self.store, self.journal, self.registry, self.nodes, own, self.cosigning, asking=config.asking, clock=clock,
+            observed=self.observed, rounds=self.rounds,
+        )  # fmt: skip
+        self.indicators = Indicators(self.store, self.registry, self.journal, own, self.cosigning, combine, self.observed)
         self.logs = LogService(
-            {own.own.origin: Source(self.store, own, "entries"), register.own.origin: Source(self.store, register, "registry")},
+            {
+                own.own.origin: Source(self.store, own, "entries", self.vectors),
+                register.own.origin: Source(self.store, register, "registry"),
+            },
             self.door,
             self.store,
             self.mirror,
+            self.vectors,
         )
         self.mirroring = Mirroring(
             self.mirror,
             self.store,
             self.registry,
-            self.nodes,
+            everybody,
             {each.origin: each.verifier for each in (self.journal, self.registry)},
             largest=config.mirror.largest_mib << 20,
             clock=clock,
-            on_shown=self._shown,
+            on_shown=self.old_copy.shown,
+            holds=self.vectors.holds,
         )
         self.metrics = Metrics(
             home.metrics,
-            self.store,
-            self.registry,
-            self.mirror,
-            self.cosigning,
-            [own, register],
-            lambda origin: missing(self.mirror, self._log_of(origin)) is not None,
-            clock=clock,
-        )
-        self.relay = RelayService(self.nodes, self.door)
+            self.observed,
+            LogFigures(
+                self.store, self.registry, self.mirror, self.cosigning, [own, register],
+                self.old_copy.is_stopped, clock=clock,
+            ),
+            WorkFigures(
+                self.registry, self.nodes, self.fanout,
+                days_left=lambda: (expires_at(self._tls.chain) - clock()) / 86_400,
+                calls=lambda: self._tunnels.calls_in_flight(),
+            ),
+            RoundFigures(self.store, self.registry, clock=clock),
+        )  # fmt: skip
+        self.relay = RelayService(everybody, self.door)
         self.service = FederationService(
             self.store,
             self.registry,
@@ -178,10 +194,10 @@ class Coordinator:
             self.door,
             asking=config.asking,
             clock=clock,
+            trustees=self.trustees,
         )
         self.enrolment = Enrolment(self.store, self.registry, self._authority, clock=clock, on_grown=self._grown)
-        self._tunnels = _Tunnels(self.door, self._admit, self._opened, self._closed)
-        self._connections: dict[Endpoint, Connection] = {}
+        self._tunnels = Tunnels(self.door, self.nodes, self.trustees, self.service, self.logs, self.relay)
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[Any] = []
         self._taught = self.registry.size
@@ -212,16 +228,22 @@ class Coordinator:
             main=listen(main, addresses.main, server_credentials(lambda: self._tls)),
             enrolment=listen(enrolment, addresses.enrolment, server_credentials(lambda: self._tls, clients_prove_themselves=False)),
         )
+        if self.config.metrics.listen:
+            self.metrics.listen(self.config.metrics.listen)
         loop = asyncio.get_running_loop()
         self.journal.on_grown = lambda: loop.call_soon_threadsafe(self._journal_grown)
         self._spawn(self.cosigning.run())
         if self.config.mirror.largest_mib:
             self._spawn(self.mirroring.run())
+        self.rounds.start()
         self.fanout.start()
         for server in (main, enrolment):
             await server.start()
             self._servers.append(server)
-        for work in (self._watch_registry(), self._renew(), self._look_at_nodes(), self._dialler.run(), self.metrics.run()):
+        for work in (
+            watch_registry(self.registry, self._grown), renew(self._renew), look_at_nodes(self.nodes), self._dialler.run(),
+            self.metrics.keep(EVERY),
+        ):  # fmt: skip
             self._spawn(work)
         for name in ("", names[0]):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -231,70 +253,22 @@ class Coordinator:
         """Stop in order: no new calls, calls in flight, tunnels, background work, database."""
         await self._health.enter_graceful_shutdown()
         await self.fanout.close()
+        await self.rounds.close()
         await self.nodes.close()
-        await self._tunnels.close(grace=grace)
+        await self.trustees.close()
+        await self._tunnels.stop(grace=grace)
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.metrics.close()
         self.mirror.close()
         self.store.close()
 
-    # -- tunnels ---------------------------------------------------------------------------------------------------------------
-
-    def _admit(self, peer: Peer) -> Mapping[str, Handler]:
-        """Nodes of the registry may open a tunnel, and up it read the registry and the logs, and reach their witnesses."""
-        self.door.judge(peer, "node")
-        handlers = handlers_of(self.service, federation_pb2.DESCRIPTOR.services_by_name["Federation"], peer=peer)
-        registry = {method: handler for method, handler in handlers.items() if method.endswith("/Registry")}
-        return registry | handlers_of(self.logs, LOG, peer=peer) | handlers_of(self.relay, RELAY, peer=peer)
-
-    def _opened(self, peer: Peer, endpoint: Endpoint) -> None:
-        connection = Connection(peer.name, NodeClient(endpoint, name=peer.name), endpoint.close)
-        self._connections[endpoint] = connection
-        self._spawn(self._attach(connection))
-
-    def _closed(self, _peer: Peer, endpoint: Endpoint) -> None:
-        connection = self._connections.pop(endpoint, None)
-        if connection is not None:
-            self._spawn(self.nodes.detach(connection))
-
-    async def _attach(self, connection: Connection) -> None:
-        try:
-            await self.nodes.attach(connection)
-        except CollegiumError as error:
-            log.warning("node %s connected and could not be greeted: %s", connection.name, error)
-            await connection.close()
-
     # -- background ------------------------------------------------------------------------------------------------------------
 
-    async def _watch_registry(self) -> None:
-        """Take over what `invite`, `revoke` and `schema` wrote in their own processes; teach the nodes."""
-        while True:
-            await asyncio.sleep(POLL)
-            try:
-                await asyncio.to_thread(self.registry.refresh)
-                if self.registry.size != self._taught:
-                    self._grown()
-            except CollegiumError:
-                log.exception("the registry in the database does not verify; it is not used beyond entry %d", self.registry.size)
-
-    async def _look_at_nodes(self) -> None:
-        """Snapshots and policies change while a node stays connected; `nodes` and `budget` show them from the database."""
-        while True:
-            await asyncio.sleep(LOOK)
-            try:
-                await self.nodes.freshen(LOOK, patience=10.0)
-            except CollegiumError:
-                log.exception("what the nodes say of themselves could not be stored")
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEWAL_CHECK)
-            try:
-                self._tls = self._own_tls()
-            except CollegiumError:
-                log.exception("the coordinator's own certificate could not be renewed")
+    def _renew(self) -> None:
+        self._tls = self._own_tls()
 
     def _own_tls(self) -> TlsFiles:
         key, chain = self._authority.own_certificate(self.config.public.hosts)
@@ -304,32 +278,9 @@ class Coordinator:
         if self.registry.size != self._taught:
             self._taught = self.registry.size
             self._spawn(self.nodes.registry_grew())
+            self._spawn(self.trustees.registry_grew())
             self.cosigning.grown(self.registry.origin)
             self.cosigning.grown(self.journal.origin)  # it may have got its first witnesses
-
-    def _restored(self, origin: str, holder: str, checkpoint: bytes) -> None:
-        """A log is an old copy of itself: it is signed on no more, in no process, until the database holds what was shown."""
-        why = restored(origin, holder, read_checkpoint(checkpoint).size)
-        self._log_of(origin).stop(why)
-        log.critical("%s", why)
-        try:
-            self.mirror.prove(holder, checkpoint)
-        except CollegiumError:
-            log.exception("the proof could not be kept; the next start finds it again")
-
-    def _copy(self) -> None:
-        """Bring the second copy up to date, if there is one. A copy that is ahead proves that the database is old."""
-        if self._standing is not None:
-            try:
-                self._standing.bring_up()
-            except CollegiumError as error:
-                if isinstance(error, Failed) and error.reason == "restored":
-                    for each in (self.journal, self.registry):
-                        each.stop(error)
-                raise
-
-    def _log_of(self, origin: str) -> Journal | RegistryLog:
-        return self.journal if origin == self.journal.origin else self.registry
 
     def _say_confirmed(self) -> None:
         """Let the registrar's commands know that they may sign; see `permit`."""
@@ -340,16 +291,12 @@ class Coordinator:
         self.cosigning.grown(self.journal.origin)
         self.mirroring.grown()
 
-    def _shown(self, origin: str, holder: str, checkpoint: bytes) -> None:
-        """A checkpoint of one of our logs stands in a node's log, signed by our own key: this database must hold that tree."""
-        own = self._log_of(origin)
-        head = own.head()
-        size = read_checkpoint(head).size if head else 0
-        if contradiction(checkpoint, own.verifier, size, own.tree.root) is not None:
-            self._restored(origin, holder, checkpoint)
-
     def _node_ready(self, name: str) -> None:
         self.fanout.node_ready(name)
+        if self.config.mirror.largest_mib:
+            self.mirroring.connected(name)
+
+    def _trustee_ready(self, name: str) -> None:
         if self.config.mirror.largest_mib:
             self.mirroring.connected(name)
 
@@ -359,44 +306,13 @@ class Coordinator:
         task.add_done_callback(self._tasks.discard)
 
 
-class _Tunnels(TunnelServicer):
-    """Also refuses certificates of replaced registrations, which only the call's own context shows."""
-
-    def __init__(self, door: Door, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._door = door
-
-    async def Open(self, frames: object, context: Any) -> None:
-        try:
-            self._door.enter(context, "node")
-        except CollegiumError as error:
-            status = to_status(error)
-            await context.abort(status.grpc, status.details)
-        await super().Open(frames, context)
-
-
-@contextmanager
-def serving(home: Home) -> Iterator[None]:
-    """Hold the home's lock while serving. Raises Failed when another process serves it: two would sign two histories."""
-    with home.lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Failed(
-                "this coordinator is being served already", place=str(home.path), remedy="Stop the other one first."
-            ) from None
-        file.truncate(0)  # what a former process was told by its witnesses says nothing about this database
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
 async def serve(home: Home, addresses: Listen | None, *, started: Callable[[Ports], None], fault: Fault = no_fault) -> None:
     """Serve until SIGINT or SIGTERM. `started` is called with the ports once both listen."""
     config = read_config(home)
+    sink = _traces()
     with serving(home):
-        coordinator = Coordinator(home, config, on_broken=_end_now, fault=fault)
+        coordinator = Coordinator(home, config, on_broken=_end_now, fault=fault, observed=Observed(Tracing(sink)))
+        _files_for(coordinator)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -408,6 +324,25 @@ async def serve(home: Home, addresses: Listen | None, *, started: Callable[[Port
             log.info("stopping")
         finally:
             await coordinator.stop()
+            if sink is not None:
+                await asyncio.to_thread(sink.close)
+
+
+def _traces() -> Otlp | None:
+    """The exporter that OTEL_* asks for. A mistake there costs the traces, never the service."""
+    try:
+        return from_environment("collegium-coordinator", os.environ)
+    except CollegiumError as error:
+        log.warning("no traces are exported: %s", error)
+        return None
+
+
+def _files_for(coordinator: Coordinator) -> None:
+    """As many open files as the registry has parties, or a warning while there is time: a tunnel that finds none is dropped."""
+    allowed = raise_file_limit()
+    needed = sum(not party.revoked for party in coordinator.registry.registry.parties()) + FILES_BESIDE
+    if allowed < needed:
+        log.warning("%d open files are allowed and the registered parties may need %d: raise LimitNOFILE", allowed, needed)
 
 
 def _end_now() -> None:

@@ -37,6 +37,8 @@ from collegium_coordinator.jobs import Job
 from collegium_coordinator.nodes import Nodes
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.store import Store
+from collegium_coordinator.trusteelines import trustee_lines
+from collegium_coordinator.trustees import Trustees
 
 __all__ = ["FederationService"]
 
@@ -61,7 +63,9 @@ class FederationService:
         *,
         asking: Asking,
         clock: Callable[[], float],
+        trustees: Trustees | None = None,
     ) -> None:
+        self._trustees = trustees
         self._store = store
         self._registry = registry
         self._nodes = nodes
@@ -73,15 +77,18 @@ class FederationService:
 
     async def Registry(self, request: RegistryRequest, context: Any) -> RegistryReply:
         """Entries from an index on. The checkpoint is over the tree that ends with the last entry sent."""
-        self._door.enter(context, "node", "researcher")
+        self._door.enter(context, "node", "researcher", "trustee")
         entries, checkpoint, more = await asyncio.to_thread(self._registry.page, request.first)
         return RegistryReply(first=request.first, entries=entries, checkpoint=checkpoint, more=more)
 
-    async def Nodes(self, _request: NodesRequest, context: Any) -> NodesReply:
+    async def Nodes(self, request: NodesRequest, context: Any) -> NodesReply:
         """All registered nodes. What a node says of itself is its own word, except the policy, which it has signed."""
         self._door.enter(context, "node", "researcher")
         await self._nodes.freshen(STATUS_AGE, patience=2.0)
-        return NodesReply(nodes=await asyncio.to_thread(self._node_lines))
+        nodes = await asyncio.to_thread(self._node_lines, brief=request.brief)
+        there = self._trustees
+        trustees = await asyncio.to_thread(trustee_lines, self._store, self._registry, there) if there is not None else []
+        return NodesReply(nodes=nodes, trustees=trustees)
 
     async def Ask(self, request: AskRequest, context: Any) -> AsyncIterator[Progress]:
         """Take a request, or join it if it is known, and report progress until its first round is over."""
@@ -160,10 +167,16 @@ class FederationService:
         """Until nobody is being asked any more, for at most `seconds`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while (job.running or not job.done) and not self._fanout.closing and loop.time() < end:
+        while self._fanout.busy(job) and not self._fanout.closing and loop.time() < end:
             await _wait(job.next_news(), end - loop.time())
 
-    def _node_lines(self) -> list[NodeLine]:
+    def _known(self, node: str) -> int:
+        try:
+            return self._nodes.get(node).known
+        except Offline:
+            return 0
+
+    def _node_lines(self, *, brief: bool = False) -> list[NodeLine]:
         seen = {row[0]: row[1:] for row in self._store.rows("SELECT * FROM seen")}
         lines = []
         for party in self._registry.registry.nodes():
@@ -173,9 +186,15 @@ class FederationService:
             if party.name in seen:
                 _, last, version, snapshot, datasets, size, policy = seen[party.name]
                 line.last_seen = last
+                if line.connected:  # what it has been taught since it last said how much it knows
+                    size = max(size, self._known(party.name))
                 line.status.CopyFrom(
                     NodeStatusLine(
-                        version=version, snapshot=snapshot, datasets=json.loads(datasets), registry_size=size, policy=policy or b""
+                        version=version,
+                        snapshot=snapshot,
+                        datasets=json.loads(datasets),
+                        registry_size=size,
+                        policy=b"" if brief else policy or b"",
                     )
                 )
             lines.append(line)

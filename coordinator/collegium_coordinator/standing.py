@@ -26,7 +26,15 @@ _OF_ENTRIES = ("charges", "indicators", "peers", "withdrawals")
 _BY_ENTRY = ("indicators", "peers", "withdrawals")
 _OF_REQUESTS = {"requests": "id", "answers": "request"}
 """Tables that change with the entries of a request."""
-_WHOLE = ("head", "cosigned", "dial")
+_WHOLE = ("head", "cosigned", "dial", "trustees")
+_OPEN_ROUNDS = "SELECT id FROM live.rounds WHERE id > ? UNION SELECT id FROM main.rounds WHERE state NOT IN ('done', 'failed')"
+"""Rounds whose row may have changed: new ones, and those that were under way when the copy was made."""
+_OF_ROUNDS = {
+    "submissions": "entry >= :first OR decision >= :first OR entry IS NULL",
+    "trusteed": "entry >= :first",
+    "vectors": "sha NOT IN (SELECT sha FROM main.vectors)",
+}
+"""Tables of the plans of those rounds, and which of their rows are new."""
 
 
 class Standing:
@@ -97,6 +105,13 @@ def _bring_up(db: sqlite3.Connection) -> int:
     for table, key in _OF_REQUESTS.items():
         new = "SELECT DISTINCT request FROM live.entries WHERE idx >= ?"
         db.execute(f"INSERT OR REPLACE INTO main.{table} SELECT * FROM live.{table} WHERE {key} IN ({new})", (first,))  # noqa: S608
+    known = db.execute("SELECT COALESCE(MAX(id), 0) FROM main.rounds").fetchone()[0]
+    changed = ",".join(str(row[0]) for row in db.execute(_OPEN_ROUNDS, (known,)))
+    db.execute(f"INSERT OR REPLACE INTO main.rounds SELECT * FROM live.rounds WHERE id IN ({changed})")  # noqa: S608
+    plans = f"SELECT plan FROM live.rounds WHERE id IN ({changed})"  # noqa: S608
+    for table, new in _OF_ROUNDS.items():
+        sql = f"INSERT OR REPLACE INTO main.{table} SELECT * FROM live.{table} WHERE plan IN ({plans}) AND ({new})"  # noqa: S608
+        db.execute(sql, {"first": first} if ":first" in new else {})
     for table in _WHOLE:
         db.execute(f"DELETE FROM main.{table}")  # noqa: S608
         db.execute(f"INSERT INTO main.{table} SELECT * FROM live.{table}")  # noqa: S608

@@ -12,6 +12,11 @@
     answers     newest verified answer of each node to each question; a release is never replaced
     charges     nano-rho of each logged charge decision
     indicators  the entry of each revision
+    rounds      rounds of national sums and how far each has come; see `rounds`
+    submissions what the roster of each plan has sent: the SUBMIT's entry, or the reason why there is none
+    trusteed    the PREPARE and UNMASK of each trustee for each plan: entry, and SHA-256 of the list or sum of masks they name
+    vectors     which masked vectors and sums of masks are files; see `vectors`
+    trustees    which trustees are connected
 
 `entries` and `registry` are append-only: no statement in this file updates or deletes there. Trusted with availability and
 order; an attacker who can write the file can drop or reorder entries (found by whoever holds an older checkpoint, receipt or
@@ -29,62 +34,12 @@ from pathlib import Path
 from typing import Any
 
 from collegium.errors import CollegiumError, Failed, Invalid
+from collegium_coordinator.tables import FORMAT, SINCE_1, SINCE_2, SINCE_3
 
-__all__ = ["FORMAT", "SINCE_2", "Fault", "Store", "no_fault", "put_blob"]
-
-FORMAT = 2
+__all__ = ["FORMAT", "Fault", "Store", "no_fault", "put_blob"]
 
 Fault = Callable[[str], None]
 """Called with a point (begin, commit, committed) around every transaction. Tests pass one that raises or kills."""
-
-SINCE_2 = """
-CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL) STRICT;
-CREATE TABLE cosigned (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, time REAL NOT NULL, note BLOB NOT NULL) STRICT;
-CREATE TABLE peers (
-    log TEXT NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, entry INTEGER NOT NULL, time INTEGER NOT NULL,
-    PRIMARY KEY (log, size, root)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE receipts (statement TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
-"""
-"""What a database of format 1 lacks; see `upgrade`."""
-
-_TABLES = """
-CREATE TABLE registry (
-    idx INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NOT NULL, checkpoint BLOB NOT NULL
-) STRICT;
-CREATE TABLE entries (
-    idx INTEGER PRIMARY KEY, kind TEXT NOT NULL, request TEXT NOT NULL, entry BLOB NOT NULL, leaf BLOB NOT NULL UNIQUE
-) STRICT;
-CREATE INDEX entries_by_request ON entries (request, kind);
-CREATE TABLE blobs (sha TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TABLE requests (
-    id TEXT PRIMARY KEY, entry INTEGER NOT NULL, researcher TEXT NOT NULL, time INTEGER NOT NULL, expiry INTEGER NOT NULL,
-    received REAL NOT NULL, details TEXT NOT NULL, purpose TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX requests_by_researcher ON requests (researcher, received DESC);
-CREATE INDEX requests_by_expiry ON requests (expiry);
-CREATE TABLE answers (
-    request TEXT NOT NULL, number INTEGER NOT NULL, node TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
-    decision INTEGER, release INTEGER, release_id TEXT, payload TEXT, time REAL NOT NULL, PRIMARY KEY (request, number, node)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX answers_by_release ON answers (release_id);
-CREATE TABLE withdrawals (release_id TEXT PRIMARY KEY, node TEXT NOT NULL, entry INTEGER NOT NULL) STRICT;
-CREATE TABLE charges (
-    entry INTEGER PRIMARY KEY, node TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL, dataset TEXT NOT NULL,
-    researcher TEXT NOT NULL, rho INTEGER NOT NULL
-) STRICT;
-CREATE TABLE indicators (
-    request TEXT NOT NULL, number INTEGER NOT NULL, revision INTEGER NOT NULL, entry INTEGER NOT NULL, inputs TEXT NOT NULL,
-    PRIMARY KEY (request, number, revision)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE joins (invitation TEXT PRIMARY KEY, registration TEXT NOT NULL, csr TEXT NOT NULL) STRICT;
-CREATE TABLE certificates (fingerprint TEXT PRIMARY KEY, name TEXT NOT NULL, registration INTEGER NOT NULL) STRICT;
-CREATE TABLE seen (
-    node TEXT PRIMARY KEY, connected INTEGER NOT NULL, last INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
-    snapshot TEXT NOT NULL DEFAULT '', datasets TEXT NOT NULL DEFAULT '[]', registry_size INTEGER NOT NULL DEFAULT 0, policy BLOB
-) STRICT;
-CREATE TABLE dial (node TEXT PRIMARY KEY, address TEXT NOT NULL) STRICT;
-"""
 
 
 def no_fault(_: str) -> None:
@@ -128,7 +83,7 @@ class Store:
         if create:
             self._writer.execute("PRAGMA journal_mode=WAL")
             with self.transaction() as db:
-                for statement in (_TABLES + SINCE_2).split(";"):
+                for statement in (SINCE_1 + SINCE_2 + SINCE_3).split(";"):
                     if statement.strip():
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version={FORMAT}")

@@ -1,7 +1,8 @@
 """From an older database format to this one, once, before anything else opens the file.
 
 Format 1 kept the coordinator's own log without a checkpoint. The upgrade signs the first one over the entries that are there: each
-is read again and its leaf hash compared, but what was changed in the file before this moment cannot be noticed by it.
+is read again and its leaf hash compared, but what was changed in the file before this moment cannot be noticed by it. Format 2 knew
+no national sums.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collegium.errors import Failed, Invalid, NotVerified
 from collegium.log.checkpoint import sign_checkpoint
 from collegium.log.merkle import Frontier, leaf_hash
 from collegium.log.note import Signer
-from collegium_coordinator.store import SINCE_2
+from collegium_coordinator.tables import FORMAT, SINCE_2, SINCE_3
 
 __all__ = ["upgrade"]
 
@@ -22,7 +23,7 @@ log = logging.getLogger("collegium.coordinator.upgrade")
 
 
 def upgrade(path: Path, own_log: Signer) -> bool:
-    """Bring a database of format 1 to format 2, in one transaction. False when there was nothing to do.
+    """Bring a database of format 1 or 2 to today's, in one transaction. False when there was nothing to do.
 
     Raises:
         NotVerified: an entry does not have the leaf hash it was stored with.
@@ -34,21 +35,23 @@ def upgrade(path: Path, own_log: Signer) -> bool:
         db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
         try:
             db.execute("PRAGMA synchronous=FULL")
-            if db.execute("PRAGMA user_version").fetchone()[0] != 1:
+            if (found := db.execute("PRAGMA user_version").fetchone()[0]) not in (1, 2):
                 return False
             db.execute("BEGIN IMMEDIATE")
-            _to_2(db, own_log)
-            # Crash here: the file is still of format 1 and the next start does it again. The new checkpoint has left nobody.
+            if found == 1:
+                _to_2(db, own_log)
+            _to_3(db)
+            # Crash here: the file is still of its old format and the next start does it again. A new checkpoint has left nobody.
             db.execute("COMMIT")
         finally:
             db.close()
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
-            raise Failed(f"the database could not be brought to format 2: {error}", place=str(path)) from None
+            raise Failed(f"the database could not be brought to format {FORMAT}: {error}", place=str(path)) from None
         raise Invalid(
             f"the database cannot be read: {error}", place=str(path), remedy="Restore it from the newest backup."
         ) from None
-    log.info("the database has been brought to format 2: the coordinator's log has a signed checkpoint now")
+    log.info("the database has been brought from format %d to format %d", found, FORMAT)
     return True
 
 
@@ -62,4 +65,9 @@ def _to_2(db: sqlite3.Connection, own_log: Signer) -> None:
         db.execute(statement)
     note = sign_checkpoint(own_log.name, frontier.size, frontier.root(), own_log)
     db.execute("INSERT INTO head VALUES (1, ?, ?)", (frontier.size, note))
-    db.execute("PRAGMA user_version=2")
+
+
+def _to_3(db: sqlite3.Connection) -> None:
+    for statement in SINCE_3.split(";"):
+        db.execute(statement)
+    db.execute("PRAGMA user_version=3")

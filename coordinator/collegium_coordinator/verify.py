@@ -28,6 +28,7 @@ __all__ = [
     "BAD_ANSWER",
     "FAILED",
     "HELD",
+    "READY",
     "REFUSED",
     "RELEASED",
     "Answering",
@@ -44,13 +45,14 @@ log = logging.getLogger("collegium.coordinator.verify")
 
 BAD_ANSWER = "bad-answer"
 
-RELEASED, REFUSED, HELD, FAILED = "released", "refused", "held", "failed"
+RELEASED, REFUSED, HELD, FAILED, READY = "released", "refused", "held", "failed", "ready"
 
 _VERDICTS = {
     QuestionAnswer.RELEASED: (RELEASED, frozenset({"charge", "reuse"})),
     QuestionAnswer.REFUSED: (REFUSED, frozenset({"refuse"})),
     QuestionAnswer.HELD: (HELD, frozenset({"hold"})),
     QuestionAnswer.FAILED: (FAILED, frozenset({"charge", "reuse", "refuse", "hold", "allow"})),
+    QuestionAnswer.READY: (READY, frozenset()),
 }
 """What a node may say, and the decisions that may stand behind it. A failure may come before or after a charge."""
 
@@ -70,7 +72,7 @@ class Outcome:
     """One node's verified answer to one question, or why there is none."""
 
     number: int
-    verdict: str  # released | refused | held | failed
+    verdict: str  # released | refused | held | failed | ready
     reason: str = ""  # a key of PUBLIC_TEXTS, or offline, deadline, bad-answer; empty when released
     decision: bytes = b""
     release: bytes = b""
@@ -132,7 +134,8 @@ def verify_reply(reply: AnswerReply, questions: Sequence[Question], answering: A
 def verify_answer(answer: QuestionAnswer, question: Question, answering: Answering, roots: Roots, prover: Prover) -> Outcome:
     """One answer.
 
-    1. Its verdict is one this version knows.
+    1. Its verdict is one this version knows, and one of the question's release mode: a node is ready for a national sum and
+       releases nothing of its own then. Being ready costs nothing and is signed by nobody.
     2. Each withdrawal is signed by the node.
     3. The decision verifies (see `verify_decision`), is one that this verdict calls for, and lies in the node's log. Only a failure
        may lack it; a failure's decision without a receipt is not used, for its log may be waiting for its witnesses.
@@ -147,6 +150,11 @@ def verify_answer(answer: QuestionAnswer, question: Question, answering: Answeri
     if known is None:
         raise NotVerified("an unknown verdict", place="answer")
     verdict, allowed = known
+    national = question.layout.question.mode == "national"
+    if verdict in (RELEASED, READY) and national != (verdict == READY):
+        raise NotVerified(f"the verdict {verdict} does not belong to the question's release mode", place="answer")
+    if verdict == READY:
+        return Outcome(question.number, READY)
     # (2)
     withdrawals = tuple((_withdrawn(bytes(note), answering), bytes(note)) for note in answer.withdrawals)
     # (3)

@@ -1,7 +1,7 @@
 """What `witness list` and `nodes --json` show: who cosigns which log, how far, and how long ago.
 
-Of the coordinator's two logs it knows all; of a node's log the newest checkpoint that came with an answer. Read from the database,
-whether the coordinator is serving or not.
+Of the coordinator's two logs it knows all; of the log of a node or trustee the newest checkpoint that came with an answer. Read
+from the database, whether the coordinator is serving or not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def log_lines(
     reachable       witnesses that are connected now; None while nobody serves, because then nobody knows
     """
     lines = []
-    connected = {str(row[0]) for row in store.rows("SELECT node FROM seen WHERE connected = 1")}
+    present = "SELECT node FROM seen WHERE connected = 1 UNION SELECT name FROM trustees WHERE connected = 1"
+    connected = {str(row[0]) for row in store.rows(present)}
     own = {
         registry.registry_log.name: store.row("SELECT checkpoint FROM registry ORDER BY idx DESC LIMIT 1"),
         registry.coordinator_log.name: store.row("SELECT note FROM head"),
@@ -45,7 +46,7 @@ def log_lines(
         cosigned = store.row("SELECT size, time FROM cosigned WHERE origin = ?", (origin,))
         size = read_checkpoint(bytes(row[0])).size if row is not None else 0
         lines.append(_line(registry, origin, size, cosigned, now))
-    for node in registry.nodes():
+    for node in registry.nodes_at(registry.size, roles=("node", "trustee")):
         if node.log is not None and (origins is None or node.log.name in origins):
             lines.append(_line(registry, node.log.name, *_of_node(store, registry, node.log.vkey, node.log.name), now))
     for line in lines:

@@ -28,7 +28,8 @@ from collegium_coordinator.indicator import national_table
 from collegium_coordinator.journal import Journal
 from collegium_coordinator.permit import restored
 from collegium_coordinator.registrylog import RegistryLog
-from collegium_coordinator.store import SINCE_2, Store
+from collegium_coordinator.store import Store
+from collegium_coordinator.tables import FORMAT, SINCE_2, SINCE_3
 from collegium_coordinator.upgrade import upgrade
 
 SOMEBODY = Signer.generate("demo/somebody/statements")
@@ -290,13 +291,18 @@ def test_an_answer_that_comes_while_the_figure_is_made_is_in_it(federation: Any)
 # -- from format 1 -------------------------------------------------------------------------------------------------------------
 
 
+def without(db: sqlite3.Connection, tables: str) -> None:
+    """Take away what a format has brought."""
+    for statement in tables.split(";"):
+        words = statement.split()
+        if words:
+            db.execute(f"DROP {words[1]} IF EXISTS {words[2]}")  # an index goes with its table
+
+
 def as_format_1(federation: Any, notes: list[bytes]) -> None:
     """The database as the first version left it: entries, and no checkpoint over them."""
     db = sqlite3.connect(federation.home.database, isolation_level=None)
-    for statement in SINCE_2.split(";"):
-        words = statement.split()
-        if words:
-            db.execute(f"DROP TABLE {words[2]}")
+    without(db, SINCE_3 + SINCE_2)
     db.executemany(
         "INSERT INTO entries VALUES (?, 'request', 'r', ?, ?)", [(n, each, leaf_hash(each)) for n, each in enumerate(notes)]
     )
@@ -323,6 +329,28 @@ def test_a_database_of_format_1_gets_its_first_checkpoint_and_goes_on(federation
     opened.store.close()
 
 
+def test_a_database_of_format_2_gets_the_tables_of_national_sums_and_keeps_its_log(federation: Any) -> None:
+    opened = Opened(federation)
+    with opened.journal.write() as log:
+        log.keep("request", "r", note(7))
+    before, head = entries(opened.store), opened.journal.head()
+    opened.store.close()
+    db = sqlite3.connect(federation.home.database, isolation_level=None)
+    whole = list(db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"))
+    without(db, SINCE_3)
+    db.execute("PRAGMA user_version=2")
+    with pytest.raises(Invalid, match="format 2"):
+        Store(federation.home.database)
+    key = load_signer(federation.home.log_key)
+    assert upgrade(federation.home.database, key)
+    assert not upgrade(federation.home.database, key)
+    assert list(db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")) == whole
+    db.close()
+    opened = Opened(federation)
+    assert (entries(opened.store), opened.journal.head()) == (before, head)
+    opened.store.close()
+
+
 def test_a_database_of_format_1_that_does_not_hold_together_is_left_as_it_is(federation: Any) -> None:
     as_format_1(federation, [note(0), note(1)])
     db = sqlite3.connect(federation.home.database, isolation_level=None)
@@ -339,6 +367,6 @@ def test_serve_brings_an_old_database_over_by_itself(federation: Any) -> None:
 
     async def run() -> None:
         async with federation.serving() as coordinator:
-            assert coordinator.store.row("PRAGMA user_version") == (2,)
+            assert coordinator.store.row("PRAGMA user_version") == (FORMAT,)
 
     asyncio.run(run())

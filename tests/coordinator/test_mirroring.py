@@ -90,7 +90,7 @@ class World:
             size=0,
             verifier=Signer.generate("demo/registry").verifier,
         )
-        connection = SimpleNamespace(calls=SimpleNamespace(caller=self.node), known=0)
+        connection = SimpleNamespace(client=SimpleNamespace(caller=self.node), known=0)
         nodes = SimpleNamespace(get=lambda _: connection, names=lambda: ["u1"])
         store = SimpleNamespace(row=lambda *_: None)
         self.mirroring = Mirroring(

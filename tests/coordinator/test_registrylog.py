@@ -114,3 +114,17 @@ def test_roots_are_known_for_every_size_and_no_other(federation: Any, opened: An
     assert log.root_at(0) == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
     assert log.root_at(3) is None
     assert log.root_at(-1) is None
+
+
+def test_a_page_that_many_ask_for_is_cut_once_and_never_stale(federation: Any, opened: Any) -> None:
+    log = opened()
+    federation.invite("researcher", "alice")
+    log.refresh()
+    first = log.page(1)
+    assert log.page(1) == first
+    assert [len(log.page(start)[0]) for start in (0, 1, 2, 1)] == [3, 2, 1, 2]
+    entry = revocation(federation, "alice")
+    log.append(entry)
+    entries, checkpoint, more = log.page(1)
+    assert (entries[-1], len(entries), more) == (entry, 3, False)
+    assert open_checkpoint(checkpoint, log.registry.registry_log).size == 4

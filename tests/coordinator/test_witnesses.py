@@ -167,8 +167,8 @@ def test_both_logs_are_confirmed_and_the_lines_say_so(federation: Any) -> None:
         text = s.federation.home.metrics.read_text()
         for figure in ("log_backlog_entries", "log_quorum_age_seconds", "log_witnesses_reachable", "log_may_sign"):
             assert text.count(f"collegium_coordinator_{figure}{{log=") == 2, figure
-        assert 'collegium_coordinator_log_witnesses_reachable{log="demo/registry"} 3\n' in text
-        assert 'collegium_coordinator_log_may_sign{log="demo/coordinator"} 1\n' in text
+        assert 'collegium_coordinator_log_witnesses_reachable{log="demo/registry"} 3.0\n' in text
+        assert 'collegium_coordinator_log_may_sign{log="demo/coordinator"} 1.0\n' in text
         # A witness that is gone is counted out, and a quiet log is confirmed again.
         before = coordinator.store.row("SELECT time FROM cosigned WHERE origin = 'demo/registry'")[0]
         s.federation.offset = REFRESH + 1
