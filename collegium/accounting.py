@@ -146,7 +146,9 @@ def scale_buys(scale: str, sensitivity_squared: int, rho: int) -> bool:
     return target * (1 - Fraction(1, 10**12)) ** 2 <= square <= target * (1 + Fraction(1, 10**9)) ** 2
 
 
-def guarantee_sentence(rho: int, delta: str | float, unit: str, nodes_per_person: int = 1, *, language: str = "en") -> str:
+def guarantee_sentence(
+    rho: int, delta: str | float, unit: str, nodes_per_person: int = 1, *, national: int = 0, language: str = "en"
+) -> str:
     """What the request costs one person, in words.
 
     Args:
@@ -155,21 +157,37 @@ def guarantee_sentence(rho: int, delta: str | float, unit: str, nodes_per_person
         unit: the privacy unit's title in the same language.
         nodes_per_person: m, at how many nodes one person can be. Noise is drawn at every node, so the losses add: m times rho,
             multiplied before it is converted, because epsilon does not add up.
+        national: how much of `rho` is for national sums. There the noise covers a person at m nodes already, so it counts once.
     """
     here = f"rho {_plain(Decimal(rho) / NANO)}", f"epsilon {_up(epsilon_of(rho, delta))}"
-    total = rho * nodes_per_person
+    total = (rho - national) * nodes_per_person + national
     all_over = f"rho {_plain(Decimal(total) / NANO)}", f"epsilon {_up(epsilon_of(total, delta))}"
     if language == "zh":
         text = f"隐私单位“{unit}”:增加或移除一个人在一所机构的全部记录,对该机构发布结果的影响至多为 {here[0]}(zCDP),"
         text += f"即 {here[1]}(delta {delta})"
         if nodes_per_person > 1:
             text += f";同一人最多出现在 {nodes_per_person} 所机构,全国合计至多 {all_over[0]},即 {all_over[1]}(delta {delta})"
-        return text + "。"
+        return text + "。" + (_coalition(unit, nodes_per_person, language) if national else "")
     text = f"Adding or removing all rows of one {unit} at one university changes what it releases by at most {here[0]} (zCDP), "
     text += f"which is {here[1]} at delta {delta}"
     if nodes_per_person > 1:
         text += f". One {unit} can be at {nodes_per_person} universities: nationwide at most {all_over[0]}, "
         text += f"which is {all_over[1]} at delta {delta}"
+    return text + "." + (" " + _coalition(unit, nodes_per_person, language) if national else "")
+
+
+def _coalition(unit: str, nodes: int, language: str) -> str:
+    """On what the promise of a national sum rests, and what a person at several nodes costs there."""
+    if language == "zh":
+        text = "全国汇总的保证以足够多的机构如实加入噪声、三个受托方中至少一个诚实为前提"
+        if nodes > 1:
+            text += f";其噪声按同一人出现在 {nodes} 所机构计({nodes}² = {nodes**2} 倍 rho)"
+        return text + "。"
+    text = "Of a national sum it holds while enough universities add their noise and one of the three trustees is honest"
+    if nodes > 1:
+        text += (
+            f"; its noise is for one {unit} at {nodes} universities, which takes {nodes}² = {nodes**2} times the rho of one at one"
+        )
     return text + "."
 
 

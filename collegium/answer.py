@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from collegium.accounting import epsilon_of, guarantee_sentence
 from collegium.bundle import Bundle, Verified, verify
+from collegium.combine import JOINED
 from collegium.errors import NotReleased
 from collegium.overlap import overlap_notes
 from collegium.present import Presentable
@@ -154,6 +155,8 @@ class TableView:
             return WORDS[self.language]["unknown" if code == UNKNOWN else "all"] if self.language == "zh" else code
         schema = self.registry.schemas[self.figures.question.schema_id]
         fact = schema.facts.get(name)
+        if fact is not None and JOINED in code:  # several codes that are one group of a national sum
+            return JOINED.join(self._title(name, each, titles) for each in code.split(JOINED))
         column = schema.datasets[self.figures.question.dataset].columns.get(name)
         if fact is not None:
             found = schema.codes[fact.codes].get(code)
@@ -225,10 +228,21 @@ class Answer(Presentable):
         return costs
 
     @property
+    def national(self) -> dict[str, int]:
+        """How much of `cost` is for national sums."""
+        costs = dict.fromkeys(self.cost, 0)
+        for question in {each.digest: each for each in self.verified.request.questions}.values():
+            if question.mode == "national":
+                costs[self._unit(question.dataset, question.schema_id)] += question.rho
+        return costs
+
+    @property
     def free(self) -> bool:
-        """Whether every release was an earlier one, sent again at no charge."""
-        decisions = [decision for figures in self.verified.figures for decision in figures.decisions.values()]
-        return bool(decisions) and all(decision.verdict == "reuse" for decision in decisions)
+        """Whether every release was an earlier one, sent again at no charge, and every national sum that of an earlier request."""
+        decisions = [each for figures in self.verified.figures if not figures.rounds for each in figures.decisions.values()]
+        rounds = [each for figures in self.verified.figures for each in figures.rounds]
+        earlier = all(each.verdict == "reuse" for each in decisions) and all(r.plan.request != self.id for r in rounds)
+        return bool(decisions or rounds) and earlier
 
     @property
     def guarantee(self) -> str:
@@ -239,7 +253,10 @@ class Answer(Presentable):
             found = self.registry.schema.units[unit]
             title = found.title.get(self.language)
             title = title if self.language == "zh" else title[:1].lower() + title[1:]
-            sentences.append(guarantee_sentence(rho, delta, title, found.max_nodes_per_person, language=self.language))
+            national = self.national[unit]
+            sentences.append(
+                guarantee_sentence(rho, delta, title, found.max_nodes_per_person, national=national, language=self.language)
+            )
         return " ".join(sentences)
 
     @property
@@ -282,6 +299,21 @@ class Answer(Presentable):
             "guarantee": self.guarantee,
             "note": NOISE_IN[self.language],
             "signatures_verified": self.verified.signatures,
+            "national_sums": [
+                {
+                    "question": figures.question.digest,
+                    "group": list(each.plan.group) if each.plan.group is not None else None,
+                    "plan": each.plan_id,
+                    "request": each.plan.request,
+                    "universities": each.result.count,
+                    "honest": each.result.honest,
+                    "variance_factor": [each.total.factor.numerator, each.total.factor.denominator],
+                    "homes": each.plan.homes,
+                    "trustees": [trustee.trustee for trustee in each.plan.trustees],
+                }
+                for figures in self.verified.figures
+                for each in figures.rounds
+            ],
             "missing": self.missing,
             "tables": [
                 {

@@ -16,8 +16,10 @@ from collegium.compiling import compile_request
 from collegium.errors import Invalid
 from collegium.log.note import Signer
 from collegium.log.statement import statement_id
+from collegium.national.groups import check_selection
 from collegium.question import Question
 from collegium.registry import Registered, Registry
+from collegium.sql.release import Mode
 from collegium.statements import Details, Request
 from collegium.view import View
 
@@ -39,6 +41,7 @@ class Ask:
     max_groups: int | None = None
     clips: Mapping[str, tuple[int | str | Decimal, int | str | Decimal]] | None = None
     validity: int = DEFAULT_VALIDITY
+    mode: Mode = "per_node"  # of the statements that do not end in RELEASE NATIONAL or RELEASE PER NODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,18 @@ def prepare_questions(
     `ask.statements` are what a person reads as the question; `facts` are the codes of public facts that select universities.
 
     Raises:
-        Invalid: no university fits, or the request does not fit into a log entry.
+        Invalid: no university fits, the request does not fit into a log entry, or a question with release mode national names
+            universities or selects others than whole groups of the registry's partition.
     """
     audience = _audience(ask, facts, registry)
     details = Details.of(ask.purpose, "\n;\n".join(ask.statements))
     chosen = {fact: tuple(sorted(codes)) for fact, codes in (facts or {}).items()}
+    for question, view in pairs:
+        if question.mode == "national":
+            if ask.nodes is not None:
+                remedy = "Leave the universities out, or ask them in release mode per_node."
+                raise Invalid("a national sum is not asked of universities by name", place="nodes", remedy=remedy)
+            check_selection(chosen, view.facts, registry.partition())
     request = Request(
         researcher=name,
         audience=None if ask.nodes is None else audience,
@@ -132,9 +142,11 @@ def reopened(note: bytes, details: bytes, registry: Registry) -> Prepared:
 def _prepared(note: bytes, details: bytes, request: Request, audience: tuple[str, ...], registry: Registry) -> Prepared:
     schema = registry.schema
     units: dict[str, int] = {}
+    national: dict[str, int] = {}
     for question in {question.digest: question for question in request.questions}.values():  # of two statements: charged once
         unit = schema.datasets[question.dataset].unit
         units[unit] = units.get(unit, 0) + question.rho
+        national[unit] = national.get(unit, 0) + (question.rho if question.mode == "national" else 0)
     return Prepared(
         id=statement_id(note),
         note=note,
@@ -146,7 +158,11 @@ def _prepared(note: bytes, details: bytes, request: Request, audience: tuple[str
         rho=sum(units.values()),
         guarantees=tuple(
             guarantee_sentence(
-                rho, registry.founding.delta, schema.units[unit].title.get("en"), schema.units[unit].max_nodes_per_person
+                rho,
+                registry.founding.delta,
+                schema.units[unit].title.get("en"),
+                schema.units[unit].max_nodes_per_person,
+                national=national[unit],
             )
             for unit, rho in units.items()
         ),

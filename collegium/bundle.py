@@ -5,19 +5,23 @@ registry, so it runs offline and anybody can repeat it. As a file it is `collegi
 
 A figure counts only with its receipt: the proof that the coordinator's log holds request and indicator, under a checkpoint that the
 registry's witnesses of that log have cosigned. Who holds it can show any later day what the ministry said.
+
+Of a question with release mode national it holds the statements of its rounds and no masked vector: `collegium.national.bundled`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar, get_args
 
 from collegium.combine import AskedNode, NodeRelease, combine
 from collegium.errors import NotVerified, Refused
 from collegium.layout import Layout, compile_layout
 from collegium.log.statement import statement_id
+from collegium.national.bundled import BundledRound, check_statement, read_round
+from collegium.national.groups import groups_of
 from collegium.proof import LogRule, Prover, rules_since
 from collegium.question import Question
 from collegium.registrar import Registered
@@ -29,7 +33,7 @@ from collegium.view import View, check_view
 
 __all__ = ["KINDS", "Bundle", "Figures", "Kind", "Verified", "asked_nodes", "verify"]
 
-Kind = Literal["request", "indicator", "decision", "release", "withdrawal", "blob", "receipt"]
+Kind = Literal["request", "indicator", "decision", "release", "withdrawal", "blob", "receipt", "statement"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 S = TypeVar("S")
 
@@ -43,6 +47,7 @@ class Bundle:
     decisions: list[bytes] = field(default_factory=list)
     releases: list[bytes] = field(default_factory=list)
     withdrawals: list[bytes] = field(default_factory=list)
+    statements: list[bytes] = field(default_factory=list)  # steps of national sums
     blobs: dict[str, bytes] = field(default_factory=dict)
     receipts: dict[str, bytes] = field(default_factory=dict)
 
@@ -57,6 +62,7 @@ class Bundle:
         else:
             lists = {
                 "indicator": self.indicators, "decision": self.decisions, "release": self.releases, "withdrawal": self.withdrawals,
+                "statement": self.statements,
             }  # fmt: skip
             lists[kind].append(data)
 
@@ -79,6 +85,7 @@ class Figures:
     table: Table
     decisions: Mapping[str, Decision]  # by node; of this request
     withdrawn: tuple[str, ...]  # nodes whose release is in the figures and was withdrawn since
+    rounds: tuple[BundledRound, ...] = ()  # of a national question: what its figures are the sum of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +109,11 @@ def verify(bundle: Bundle, registry: Registry) -> Verified:
     4. Every release used is verified as at the coordinator (`collegium.released`), with the decision that let it out. Each is
        signed by the key that its node had at the registry size the statement names, which is not beyond the indicator's; a receipt
        of the node's log is verified where there is one, and must be there when the key has been replaced since.
-    5. The releases are added again and post-processed again: the table must be the same bytes.
+       Of a national question there are no releases: every step of its rounds that a bundle holds is verified
+       (`collegium.national.bundled`), with the charge of each participant, made for that round's plan.
+    5. The releases, or the rounds' totals, are added and post-processed again: the table must be the same bytes.
     6. A withdrawal signed by its node marks the figures that used the release.
-    7. What else nodes have signed in the bundle (refusals, a release that was withdrawn) verifies, too.
+    7. What else is signed in the bundle (refusals, a release that was withdrawn, a round that failed) verifies, too.
 
     Raises:
         NotVerified: the first thing that does not hold, with its place. Nothing of the bundle may be used.
@@ -158,6 +167,7 @@ class _Sources:
         self.bundle = bundle
         self.registry = registry
         self.releases = {statement_id(note): note for note in bundle.releases}
+        self.statements = {statement_id(note): note for note in bundle.statements}
         self.decisions: dict[tuple[str, int], list[bytes]] = {}  # by origin of the log and number of the question
         for note in bundle.decisions:
             body = Decision.read(note)
@@ -173,6 +183,15 @@ class _Sources:
         if receipt is None:
             raise NotVerified(f"there is no receipt for {what}", place="bundle", remedy="Fetch the result again.")
         self.prover.prove(receipt, note, self._coordinator, index=index, place=f"receipt for {what}")
+
+    @property
+    def blobs(self) -> Mapping[str, bytes]:
+        """The bundle's, by SHA-256."""
+        return self.bundle.blobs
+
+    def payload(self, sha256: str, what: str) -> bytes:
+        """A blob of the bundle."""
+        return self.bundle.blob(sha256, what)
 
     def held(self, note: bytes, by: Registered, node: Registered, place: LogPlace, since: int) -> None:
         """The receipt of a node's log for its statement: by the log key it had then or has now, by a rule in force since then.
@@ -221,6 +240,34 @@ class _Sources:
             return decision, release, payload
         raise NotVerified(reason, place="bundle", remedy="Keep the bundle: it is evidence.")
 
+    def charged(self, name: str, round_: BundledRound, asking: Asking, size: int) -> Decision | None:
+        """A participant's charge for the plan of a round, verified; None where the round was paid for by an earlier request."""
+        node = self.registry.as_of(name, size)
+        origin = node.log.name if node.log is not None else ""
+        reason = f"the charge of {name} is missing"
+        for candidate in self.decisions.get((origin, round_.plan.number), ()):
+            said = Decision.read(candidate)
+            if said.plan != round_.plan_id or said.verdict != "charge":
+                continue
+            of = replace(asking, request=round_.plan.request, number=round_.plan.number)
+            try:
+                decision, by = self._signed(
+                    lambda who, note=candidate, of=of: verify_decision(note, of, who, self.root, round_.plan_id),  # type: ignore[misc]
+                    said,
+                    node,
+                    size,
+                )
+                self.held(candidate, by, node, decision.log, said.registry.size)
+            except NotVerified as error:
+                reason = f"{name}: {error.text}"
+                continue
+            self.signatures += 1
+            self.checked.add(candidate)
+            return decision
+        if round_.plan.request != asking.request:
+            return None
+        raise NotVerified(reason, place="bundle", remedy="Keep the bundle: it is evidence.")
+
     def _let_out(
         self, candidate: bytes, note: bytes, payload: bytes, asking: Asking, node: Registered, size: int
     ) -> tuple[Decision, Release]:
@@ -266,6 +313,10 @@ class _Sources:
         for note in self.bundle.releases:
             if note not in self.checked:
                 self._check_release(note)
+        for note in self.bundle.statements:
+            if note not in self.checked:
+                check_statement(note, self.registry)
+                self.signatures += 1
         for note in self.bundle.withdrawals:
             if note not in self.checked:
                 body = Withdrawal.read(note)
@@ -276,7 +327,7 @@ class _Sources:
         if decision.number >= len(askings):
             raise NotVerified("a decision is of another question", place="bundle")
         asking, node = askings[decision.number], self._node(decision.log)
-        self._signed(lambda who: verify_decision(note, asking, who, self.root), decision, node, self.registry.size)
+        self._signed(lambda who: verify_decision(note, asking, who, self.root, decision.plan), decision, node, self.registry.size)
         self.signatures += 1
 
     def _check_release(self, note: bytes) -> None:
@@ -316,22 +367,42 @@ def _figures(sources: _Sources, asking: Asking, request: Request, indicator: Ind
     if sorted(listed) != sorted(audience):
         raise NotVerified("the indicator does not account for every node asked", place=place)
     # (4)
+    missing = {each.node: each.reason for each in accounts.missing}
+    asked = asked_nodes(registry, size, audience, missing)
+    schema = registry.schemas[question.schema_id]
     decisions: dict[str, Decision] = {}
+    if question.mode == "national":
+        groups = groups_of(request, asking.number, registry)
+        rounds = tuple(read_round(each, asking, request, groups, size, sources) for each in indicator.results or ())
+        for each in rounds:
+            sources.checked |= each.notes
+            sources.signatures += len(each.notes)
+            charges = {name: sources.charged(name, each, asking, size) for name in each.submits}
+            decisions |= {name: charge for name, charge in charges.items() if charge is not None}
+        if {(used.node, used.sha256) for used in accounts.releases} != {pair for each in rounds for pair in each.submits.items()}:
+            raise NotVerified("the nodes accounted for are not the participants of the rounds", place=place)
+        codes = tuple(group.codes for group in groups if group.codes is not None)
+        table = combine(asking.layout, view, schema, (), asked, sums=[each.total for each in rounds], groups=codes)
+        _same(table, indicator, "the rounds", place)
+        return Figures(question, view, asking.layout, indicator, accounts, table, decisions, (), rounds)
+    if indicator.results is not None:
+        raise NotVerified("national sums stand under a question of the other release mode", place=place)
     releases: list[NodeRelease] = []
     for used in accounts.releases:
         decision, release, payload = sources.released(used, asking, size)
         decisions[used.node] = decision
         releases.append(NodeRelease(used.node, payload, tuple(part.scale for part in release.parts)))
     # (5)
-    missing = {each.node: each.reason for each in accounts.missing}
-    table = combine(
-        asking.layout, view, registry.schemas[question.schema_id], releases, asked_nodes(registry, size, audience, missing)
-    )
-    if hashlib.sha256(table.to_bytes()).hexdigest() != indicator.table.sha256:
-        raise NotVerified("the table is not what the releases add up to", place=place, remedy="Keep the bundle: it is evidence.")
+    table = combine(asking.layout, view, schema, releases, asked)
+    _same(table, indicator, "the releases", place)
     # (6)
     withdrawn = {used.node for used in accounts.releases if sources.withdrawn(used, size)}
     return Figures(question, view, asking.layout, indicator, accounts, table, decisions, tuple(sorted(withdrawn)))
+
+
+def _same(table: Table, indicator: Indicator, what: str, place: str) -> None:
+    if hashlib.sha256(table.to_bytes()).hexdigest() != indicator.table.sha256:
+        raise NotVerified(f"the table is not what {what} add up to", place=place, remedy="Keep the bundle: it is evidence.")
 
 
 def asked_nodes(registry: Registry, size: int, audience: Iterable[str], missing: Mapping[str, str]) -> list[AskedNode]:

@@ -3,7 +3,7 @@
     collegium/v1/bundle
     {"data":"<base64>","kind":"registry"}          one line for each entry of the registry, in order
     {"data":"<base64>","kind":"checkpoint"}        over them
-    {"data":"<base64>","kind":"request"}           and so on: indicator, decision, release, withdrawal, blob
+    {"data":"<base64>","kind":"request"}           and so on: indicator, decision, release, withdrawal, statement, blob
     {"data":"<base64>","kind":"receipt","statement":"<statement id>"}
 
 Every line but the first is canonical JSON. Nothing in the file is believed: `read` parses, `verify_file` verifies.
@@ -22,6 +22,7 @@ from collegium.bundle import KINDS, Bundle, Verified, verify
 from collegium.errors import Failed, Invalid, NotVerified
 from collegium.log.statement import canonical_json, parse_canonical, statement_id
 from collegium.log.trust import Trust
+from collegium.national.bundled import blobs_of
 from collegium.registry import Registry
 from collegium.statements import Indicator, Release, Request
 
@@ -122,17 +123,18 @@ def verify_file(path: Path, trust: Trust | None = None) -> tuple[Verified, Regis
     file = read_bundle(path)
     registry = registry_of(file, trust)
     verified = verify(file.bundle, registry)
-    _nothing_else(file.bundle)
+    _nothing_else(file.bundle, registry)
     return verified, registry, file.bundle
 
 
-def _nothing_else(bundle: Bundle) -> None:
+def _nothing_else(bundle: Bundle, registry: Registry) -> None:
     """Every payload is named by a statement and every receipt is of one: nothing in the file can mislead who reads it."""
     indicators = [Indicator.read(note) for note in bundle.indicators]
     named = {Request.read(bundle.request).details}
     named |= {blob.sha256 for each in indicators for blob in (each.accounts, each.table)}
     named |= {Release.read(note).payload.sha256 for note in bundle.releases}
-    notes = (bundle.request, *bundle.indicators, *bundle.decisions, *bundle.releases)
+    named |= {sha256 for note in bundle.statements for sha256 in blobs_of(note, bundle.blobs, registry.registry_log.name)}
+    notes = (bundle.request, *bundle.indicators, *bundle.decisions, *bundle.releases, *bundle.statements)
     if set(bundle.blobs) - named or set(bundle.receipts) - {statement_id(note) for note in notes}:
         raise NotVerified("the file holds a part that no statement in it names", place="bundle", remedy="Do not use it.")
 
@@ -147,6 +149,7 @@ def _lines(bundle: Bundle, registry: Registry, checkpoint: bytes) -> Iterator[by
         ("decision", bundle.decisions),
         ("release", bundle.releases),
         ("withdrawal", bundle.withdrawals),
+        ("statement", bundle.statements),
         ("blob", bundle.blobs.values()),
     ):
         for note in notes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from collegium.combine import JOINED
 from collegium.schema import UNKNOWN
 from collegium.table import Coverage, Figure, MeasureInfo
 from collegium.tilegrid import LETTERS, PROVINCES, fits
@@ -114,9 +115,14 @@ def points_spec(data: list[dict[str, Any]], info: MeasureInfo, coverage: Coverag
 
 
 def map_spec(view: TableView, number: int = 0) -> dict[str, Any] | None:
-    """A tile for each province, its colour the value; None where the table is not by one key whose codes are provinces."""
+    """A tile for each province, its colour the value; None where the table is not by one key whose codes are provinces.
+
+    None as well where provinces stand together in one group of a national sum: their tiles would look as if nobody had answered.
+    """
     labels = _provinces(view)
     if labels is None or view.figures.table.measures[number].bins is not None:
+        return None
+    if any(JOINED in code for code, _ in _by_code(view, number)):
         return None
     info, words = view.figures.table.measures[number], WORDS[view.language]
     found = {code: figure for code, figure in _by_code(view, number) if code in PROVINCES}

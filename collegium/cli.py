@@ -17,6 +17,7 @@ import typer
 from collegium.audit.cli import app as audit_app
 from collegium.commands import (
     FileOption,
+    NationalOption,
     RatioOption,
     SchemaOption,
     SetOption,
@@ -29,6 +30,7 @@ from collegium.commands import (
 )
 from collegium.errors import CollegiumError, Exit, Invalid, NotReleased, rule_of
 from collegium.indicators.cli import app as indicators_app
+from collegium.wording import FOOTER
 
 if TYPE_CHECKING:
     from collegium.answer import Answer
@@ -99,6 +101,7 @@ def ask(
     max_groups: Annotated[int | None, typer.Option("--max-groups", help="Cells one person is in. Default: the schema's.")] = None,
     clip: Annotated[list[str] | None, typer.Option("--clip", help="COLUMN=LOW:HIGH, ends of a person's sum.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the answer, or hand in and leave.")] = True,
+    national: NationalOption = False,
     file: FileOption = None,
     values: SetOption = None,
     ratio: RatioOption = None,
@@ -118,6 +121,7 @@ def ask(
         "max_rows": max_rows,
         "max_groups": max_groups,
         "clips": dict(read_clip(text) for text in clip or ()),
+        **({"mode": "national"} if national else {}),
     }
     settings = gather(sql, file, values, typed)
     title, ratios = titled(file, lang, ratio)
@@ -200,11 +204,20 @@ def schema(
 
 
 @app.command()
-def nodes(as_json: JsonOption = False, lang: LanguageOption = "en", home: HomeOption = None) -> None:
+def nodes(
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again until Ctrl-C; trustees too, trouble first.")] = False,
+    every: Annotated[float, typer.Option("--every", min=1.0, help="With --watch: seconds between two looks.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object a change, a line each.")] = False,
+    lang: LanguageOption = "en",
+    home: HomeOption = None,
+) -> None:
     """The universities: public facts, connection, datasets served, and what their policy allows."""
     from collegium.listing import nodes_table, nodes_tree
 
     with _federation(home, lang) as federation:
+        if watch:
+            _watch(federation, every, as_json=as_json)
+            return
         lines = federation.nodes()
         facts = sorted(federation.schema.facts)
     _tree_or_table(as_json, nodes_tree(lines), lambda: nodes_table(lines, facts, time.time()))
@@ -306,8 +319,12 @@ def _verify_file(file: Path, policy: Path | None, *, figures: bool, as_json: boo
 
 
 def _checked(checked: Verified) -> str:
-    releases = sum(len(figures.accounts.releases) for figures in checked.figures)
-    return f"{checked.id[:12]}  {checked.signatures} signatures, {releases} releases added again: verified"
+    releases = sum(len(figures.accounts.releases) for figures in checked.figures if not figures.rounds)
+    rounds = sum(len(figures.rounds) for figures in checked.figures)
+    text = f"{checked.id[:12]}  {checked.signatures} signatures, {releases} releases added again: verified"
+    if rounds:
+        text += f"\n{rounds} national sums: every step signed and logged. {FOOTER['en']['unseen']}"
+    return text
 
 
 def _hand_in(federation: Federation, prepared: Any, deadline: float, *, quiet: bool, wait: bool) -> None:
@@ -341,6 +358,17 @@ def _print(answer: Answer, *, as_json: bool, as_csv: bool, title: str = "") -> N
             place=answer.id[:12],
             remedy=f"Fetch it later: collegium result {answer.id[:12]}",
         )
+
+
+def _watch(federation: Federation, every: float, *, as_json: bool) -> None:
+    from collegium.watching import watch_json, watch_live
+
+    if as_json:
+        watch_json(federation.watch(), every=every, out=sys.stdout)
+    else:
+        from rich.console import Console
+
+        watch_live(federation.watch(), every=every, console=Console(highlight=False))
 
 
 def _tree_or_table(as_json: bool, tree: Any, table: Any) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collegium.plan import Plan
     from collegium.question import Question
     from collegium.view import View
+    from collegium.watching import Watch
 
 __all__ = ["Federation", "connect"]
 
@@ -77,6 +78,16 @@ class Federation:
         """The universities, their public facts, and whether they are connected."""
         return self._connection.nodes()
 
+    def watch(self) -> Watch:
+        """How all nodes and trustees stand, to be looked at again and again; see `collegium.watching`."""
+        from collegium.watching import Watch
+
+        def newest() -> Registry:
+            self.registry = self._connection.registry()
+            return self.registry
+
+        return Watch(lambda brief: self._connection.parties(brief=brief), newest, clock=self._clock)
+
     def requests(self, limit: int = 20) -> list[RequestLine]:
         """Your requests, newest first."""
         return self._connection.requests(limit)
@@ -107,6 +118,9 @@ class Federation:
         **settings: Any,
     ) -> Answer:
         """Asks and waits until every university has answered, at most `deadline` seconds. The cost is for all statements together.
+
+        With `mode="national"` only the sum over all universities is uncovered; a statement may say so itself with RELEASE NATIONAL.
+        Other settings as in `asking.Ask`.
 
         Meanwhile a bar shows how many have answered: in a terminal and in a notebook unless `progress` is False, elsewhere only if
         it is True. `on_progress` gets the reports instead.

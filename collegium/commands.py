@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileOption",
+    "NationalOption",
     "RatioOption",
     "SchemaOption",
     "SetOption",
@@ -48,6 +49,10 @@ RatioOption = Annotated[
 ]
 FileOption = Annotated[Path | None, typer.Option("--file", help="A saved question file instead of statements.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE for a place in the file. May be repeated.")]
+NationalOption = Annotated[
+    bool,
+    typer.Option("--national", help="Only the sum over all universities, with the noise of one of them; no university's figure."),
+]
 SchemaOption = Annotated[Path | None, typer.Option("--schema", help="A schema file. Default: your federation's schema.")]
 
 
@@ -165,6 +170,7 @@ def add_commands(app: typer.Typer, connect: Connect) -> None:
         max_rows: Annotated[int | None, typer.Option("--max-rows", help="Rows of one person in a cell.")] = None,
         max_groups: Annotated[int | None, typer.Option("--max-groups", help="Cells one person is in.")] = None,
         clip: Annotated[list[str] | None, typer.Option("--clip", help="COLUMN=LOW:HIGH, ends of a person's sum.")] = None,
+        national: NationalOption = False,
         file: FileOption = None,
         values: SetOption = None,
         as_json: JsonOption = False,
@@ -182,6 +188,7 @@ def add_commands(app: typer.Typer, connect: Connect) -> None:
             "max_rows": max_rows,
             "max_groups": max_groups,
             "clips": dict(read_clip(text) for text in clip or ()),
+            **({"mode": "national"} if national else {}),
         }
         settings = gather(sql, file, values, typed)
         if target_error:  # a file's own cost is not what is asked for

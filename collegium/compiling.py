@@ -8,7 +8,7 @@ from typing import Protocol
 
 from collegium.errors import Invalid
 from collegium.schema import Schema
-from collegium.sql import Compiled, compile_statements
+from collegium.sql import Compiled, Mode, compile_statements
 
 __all__ = ["Statements", "compile_request"]
 
@@ -23,6 +23,8 @@ class Statements(Protocol):
     @property
     def max_groups(self) -> int | None: ...
     @property
+    def mode(self) -> Mode: ...
+    @property
     def clips(self) -> Mapping[str, tuple[int | str | Decimal, int | str | Decimal]] | None: ...
 
 
@@ -35,7 +37,7 @@ def compile_request(ask: Statements, schema: Schema, total: int) -> list[Compile
     if not ask.statements:
         raise Invalid("there is no statement", place="sql", remedy="Write one SELECT.")
     compiled = compile_statements(
-        ask.statements, schema, rho=total, max_rows=ask.max_rows, max_groups=ask.max_groups, clips=ask.clips
+        ask.statements, schema, rho=total, max_rows=ask.max_rows, max_groups=ask.max_groups, clips=ask.clips, mode=ask.mode
     )
     if any(each.fact_filter != compiled[0].fact_filter for each in compiled):
         remedy = "Give all the same condition on facts, or ask them one by one."

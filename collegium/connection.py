@@ -23,6 +23,7 @@ from collegium.transport.status import from_rpc
 from collegium.v1.federation_pb2 import (
     AskRequest,
     NodeLine,
+    NodesReply,
     NodesRequest,
     Progress,
     RegistryRequest,
@@ -89,7 +90,12 @@ class Connection:
         return registry
 
     def nodes(self) -> list[NodeLine]:
-        return list(self._call(self._stub.Nodes, NodesRequest(), TIMEOUT).nodes)
+        return list(self.parties().nodes)
+
+    def parties(self, *, brief: bool = False) -> NodesReply:
+        """All nodes and trustees; `brief`: without the nodes' policies."""
+        reply: NodesReply = self._call(self._stub.Nodes, NodesRequest(brief=brief), TIMEOUT)
+        return reply
 
     def requests(self, limit: int = 20) -> list[RequestLine]:
         """This researcher's requests, newest first."""

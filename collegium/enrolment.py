@@ -1,4 +1,4 @@
-"""Joining a federation and renewing a certificate: what a newcomer does with its token, node or researcher.
+"""Joining a federation and renewing a certificate: what a newcomer does with its token, whatever its role.
 
 Everything secret is made on this machine and stays on it. The steps are safe to repeat: a lost reply or a crash anywhere is mended
 by running `join` again with the same token, which sends the identical registration.
@@ -47,7 +47,7 @@ class Keys:
 
     @property
     def witness(self) -> Path:
-        """A node's cosigner key: with it the node confirms checkpoints of other logs."""
+        """The cosigner key of a node or trustee: with it the party confirms checkpoints of other logs."""
         return self.folder / "witness"
 
     @property
@@ -96,8 +96,8 @@ def redeem(token: Token, keys: Keys, *, clock: Callable[[], float]) -> Invitatio
     # (2)
     federation = token.federation
     statements = _keep(keys.statements, statements_name(federation, invitation.name))
-    log = _keep(keys.log, log_name(federation, invitation.name)) if invitation.role == "node" else None
-    witness = _keep_cosigner(keys.witness, witness_name(federation, invitation.name)) if invitation.role == "node" else None
+    log = _keep(keys.log, log_name(federation, invitation.name)) if invitation.role != "researcher" else None
+    witness = _keep_cosigner(keys.witness, witness_name(federation, invitation.name)) if log is not None else None
     if not keys.request.exists():
         key, csr = make_key_and_csr(federation, invitation.role, invitation.name)
         save_secret(keys.tls_key, key, replace=True)
@@ -151,7 +151,7 @@ def _keep(path: Path, name: str) -> Signer:
 
 
 def _keep_cosigner(path: Path, name: str) -> CosignerSigner:
-    """The same for a node's key as a witness."""
+    """The same for a party's key as a witness."""
     if not path.exists():
         save_signer(path, CosignerSigner.generate(name))
     cosigner = load_cosigner(path)

@@ -25,6 +25,7 @@ from collegium.intervals import Band, noise_of
 from collegium.inversion import Floats
 from collegium.lattice import ONE_SIDED, TWO_SIDED
 from collegium.layout import Part
+from collegium.national.law import Added
 
 __all__ = ["MEND", "OFF", "entropy_band", "logarithm", "mended", "stretched"]
 
@@ -37,7 +38,7 @@ _LN2 = 0.6931471805599453
 _DIGITS = 10
 
 
-def entropy_band(sums: NDArray[np.int64], part: Part, nodes: int) -> Band:
+def entropy_band(sums: NDArray[np.int64], part: Part, nodes: Added) -> Band:
     """The entropy in bits for every cell. `sums` are the bins of all cells, `unknown` last in each."""
     assert part.bins is not None
     size = part.bins.size - 1

@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Exit(IntEnum):
-    """Exit codes shared by all three commands."""
+    """Exit codes shared by all commands."""
 
     OK = 0
     FAILED = 1
@@ -151,6 +151,7 @@ PUBLIC_TEXTS: dict[str, str] = {
     "mode": "The university does not answer in this release mode. Ask in the other one, or ask its data steward.",
     "too-few": "The sum would be of fewer universities than this university's policy allows. Ask more of them.",
     "bad-plan": "The plan of the national sum is not what the question asks for. The node has charged nothing; tell the ministry.",
+    "bad-round": "A step of this national sum does not verify at one of its trustees. Nothing was uncovered; tell the ministry.",
     "round-over": "The round of this national sum is over; the charge, if there was one, stays. A new question begins a new round.",
     "pending": "The answer is made; witnesses have not yet confirmed its place in the university's log. Fetch the result again.",
     "not-confirmed": "The university's node has started; witnesses have not yet confirmed its log. Fetch the result again later.",

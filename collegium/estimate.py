@@ -22,6 +22,7 @@ from collegium.lattice import TWO_SIDED
 from collegium.layout import Layout, Part
 from collegium.marginal import band_of_margin, measured_margins, positions
 from collegium.margins import Keys, spread_of_margins
+from collegium.national.law import Added
 from collegium.schema import Dataset, Schema
 from collegium.table import Figure
 from collegium.view import GroupColumn, Measure, View
@@ -48,7 +49,7 @@ class ExpectedError:
     measure: int = 0  # its place among the view's measures
 
 
-def expected_errors(layout: Layout, view: View, schema: Schema, *, nodes: int, rows: int = 1000) -> list[ExpectedError]:
+def expected_errors(layout: Layout, view: View, schema: Schema, *, nodes: Added, rows: int = 1000) -> list[ExpectedError]:
     """For every measure of a view, if `nodes` nodes answer and a cell of the national table holds `rows` rows.
 
     A regression has one for each coefficient. With grouping sets: for every measure at every set, in that order, a set's cells
@@ -78,7 +79,7 @@ def _one_cell(layout: Layout) -> Layout:
     return replace(layout, axes=(), parts=tuple(parts))
 
 
-def _expected(cell: Layout, measure: Measure, dataset: Dataset, nodes: int, rows: int) -> list[ExpectedError]:
+def _expected(cell: Layout, measure: Measure, dataset: Dataset, nodes: Added, rows: int) -> list[ExpectedError]:
     first = cell.parts[measure.parts[0]]
     sums = np.zeros(cell.length, dtype=np.int64)
     for index in measure.parts:
@@ -97,7 +98,7 @@ def _expected(cell: Layout, measure: Measure, dataset: Dataset, nodes: int, rows
     return [ExpectedError(measure.label, _half(found), rows, _value(found))]
 
 
-def _of_sets(layout: Layout, measure: Measure, dataset: Dataset, nodes: int, rows: int, view: View) -> list[ExpectedError]:
+def _of_sets(layout: Layout, measure: Measure, dataset: Dataset, nodes: Added, rows: int, view: View) -> list[ExpectedError]:
     """One measure at each grouping set: with what reconciling the margins leaves of the noise."""
     sets = view.sets or ()
     titles = {column.group: column.title or column.group for column in view.columns if isinstance(column, GroupColumn)}
@@ -123,7 +124,7 @@ def _of_sets(layout: Layout, measure: Measure, dataset: Dataset, nodes: int, row
     return found
 
 
-def _spreads(layout: Layout, index: int, sizes: Sequence[int], wanted: Sequence[Keys], nodes: int) -> Mapping[Keys, float]:
+def _spreads(layout: Layout, index: int, sizes: Sequence[int], wanted: Sequence[Keys], nodes: Added) -> Mapping[Keys, float]:
     """The standard deviation left in a cell of each set."""
     measured = {keys: max(noise_of(part, nodes).sd, 1e-9) ** 2 for keys, part in measured_margins(layout, index).items()}
     return spread_of_margins(sizes, measured, wanted)
@@ -134,7 +135,7 @@ def _narrowed(parts: Sequence[Part]) -> bool:
     return [part.component.filter is None for part in parts] == [False, True]
 
 
-def _proportion(layout: Layout, measure: Measure, nodes: int, rows: int) -> ExpectedError:
+def _proportion(layout: Layout, measure: Measure, nodes: Added, rows: int) -> ExpectedError:
     """Of one of the cells that are alike in the keys `within`, if all but those of `unknown` hold as many rows."""
     free = [axis.size for axis in layout.axes if axis.column not in (measure.within or ())]
     filled = math.prod(max(1, size - 1) for size in free)

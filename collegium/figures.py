@@ -14,6 +14,7 @@ from collegium.intervals import Band, mean_band, noise_of, proportion_band, rati
 from collegium.inversion import Floats
 from collegium.lattice import TWO_SIDED
 from collegium.layout import Layout, Part
+from collegium.national.law import Added
 from collegium.quantiles import quantile_band
 from collegium.regression import coefficients, labels_of
 from collegium.schema import Column, Dataset
@@ -55,11 +56,11 @@ def describe(layout: Layout, measure: Measure, dataset: Dataset) -> MeasureInfo:
     )
 
 
-def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: Sums, nodes: int) -> list[Figure]:
+def figures(layout: Layout, measure: Measure, dataset: Dataset, sums: Sums, nodes: Added) -> list[Figure]:
     """The figures of one measure in every group cell.
 
     Args:
-        sums: the sum of the releases of `nodes` nodes, shape (layout.length,).
+        sums: the sum of the releases of `nodes`, shape (layout.length,).
     """
     parts = [layout.parts[index] for index in measure.parts]
     slices = [sums[part.start : part.stop] for part in parts]
@@ -110,7 +111,7 @@ def _part_of_whole(layout: Layout, measure: Measure) -> bool:
     return all(ratio_limit(one, other, layout.question.bounds.max_rows) == 1 for one, other in pairs)
 
 
-def _quantile(slices: Sequence[Sums], parts: Sequence[Part], nodes: int, column: Column, measure: Measure) -> Band:
+def _quantile(slices: Sequence[Sums], parts: Sequence[Part], nodes: Added, column: Column, measure: Measure) -> Band:
     """In natural units."""
     assert measure.q is not None
     return scaled(quantile_band(slices, parts, nodes, column, float(measure.q)), float(column.step))
@@ -125,7 +126,7 @@ def scale_beside(band: Band, column: Column) -> Floats:
     return half_scale if column.min_steps < 0 < column.max_steps else np.minimum(np.abs(band.value), half_scale)
 
 
-def _band(layout: Layout, kind: str, slices: Sequence[Sums], parts: Sequence[Part], nodes: int, dataset: Dataset) -> Band:
+def _band(layout: Layout, kind: str, slices: Sequence[Sums], parts: Sequence[Part], nodes: Added, dataset: Dataset) -> Band:
     """Values and intervals of one measure in natural units."""
     if kind == "value":
         noise, unit = noise_of(parts[0], nodes), unit_of(parts[0], dataset)
@@ -151,7 +152,7 @@ def _band(layout: Layout, kind: str, slices: Sequence[Sums], parts: Sequence[Par
     return scaled(Band(value, np.sqrt(band.low), np.sqrt(band.high), error), step)
 
 
-def _proportion(layout: Layout, measure: Measure, cells: Sums, part: Part, nodes: int) -> Band:
+def _proportion(layout: Layout, measure: Measure, cells: Sums, part: Part, nodes: Added) -> Band:
     """Each cell in the sum over all cells that are alike in the keys `within`, unknown ones included. The parts add up to 1."""
     sizes = tuple(axis.size for axis in layout.axes)
     free = tuple(number for number, axis in enumerate(layout.axes) if axis.column not in (measure.within or ()))
@@ -171,7 +172,7 @@ def _proportion(layout: Layout, measure: Measure, cells: Sums, part: Part, nodes
 
 
 def _model(
-    layout: Layout, measure: Measure, dataset: Dataset, slices: Sequence[Sums], parts: Sequence[Part], nodes: int
+    layout: Layout, measure: Measure, dataset: Dataset, slices: Sequence[Sums], parts: Sequence[Part], nodes: Added
 ) -> list[Figure]:
     """Slope, intercept, correlation or regression of the measure's columns: y first."""
     assert measure.columns is not None

@@ -23,6 +23,7 @@ from collegium.intervals import Band, noise_of
 from collegium.inversion import Evidence, Floats, invert
 from collegium.lattice import TWO_SIDED
 from collegium.layout import Part
+from collegium.national.law import Added
 from collegium.schema import Column
 
 __all__ = ["Gram", "correlation_band", "gram", "intercept_band", "residual_error", "slope_band"]
@@ -46,7 +47,7 @@ class Gram(NamedTuple):
     rows: Floats
 
 
-def gram(sums: Sequence[NDArray[np.int64]], parts: Sequence[Part], nodes: int, x: Column, y: Column) -> Gram:
+def gram(sums: Sequence[NDArray[np.int64]], parts: Sequence[Part], nodes: Added, x: Column, y: Column) -> Gram:
     """From count; total and squares of x; total and squares of y; product."""
     n, tx, q, ty, r, p = (each.astype(np.float64) for each in sums)
     variances = np.array([max(noise_of(part, nodes).sd, 1e-9) ** 2 for part in parts])

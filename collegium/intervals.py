@@ -22,6 +22,7 @@ from collegium.fieller import quotient_interval
 from collegium.inversion import Floats
 from collegium.lattice import ONE_SIDED, TWO_SIDED, Noise, national_noise
 from collegium.layout import Part
+from collegium.national.law import Added, rounded_noise
 from collegium.question import And, Component, Predicate
 from collegium.schema import Column
 from collegium.spread import variance_estimate, variance_interval
@@ -55,9 +56,9 @@ class Band(NamedTuple):
     error: Floats
 
 
-def noise_of(part: Part, nodes: int) -> Noise:
-    """The noise in the sum of `nodes` releases of this component, in steps."""
-    return national_noise(noise_scale(part), nodes)
+def noise_of(part: Part, nodes: Added) -> Noise:
+    """The noise in the sum of `nodes` releases of this component, in steps; or of rounds of national sums."""
+    return national_noise(noise_scale(part), nodes) if isinstance(nodes, int) else rounded_noise(part, nodes)
 
 
 def never_negative(part: Part, column: Column | None) -> bool:
@@ -67,19 +68,19 @@ def never_negative(part: Part, column: Column | None) -> bool:
     return part.component.clip[0] >= 0 or (column is not None and column.min_steps >= 0)
 
 
-def mean_band(count: Sums, total: Sums, parts: tuple[Part, Part], nodes: int, column: Column) -> Band:
+def mean_band(count: Sums, total: Sums, parts: tuple[Part, Part], nodes: Added, column: Column) -> Band:
     """The mean minus the centre, in steps, in [min - centre, max - centre]. Parts are count and total."""
     low, high = column.min_steps - column.centre, column.max_steps - column.centre
     return _quotient_band(total, count, parts[1], parts[0], nodes, low, high)
 
 
-def share_band(count: Sums, total: Sums, parts: tuple[Part, Part], nodes: int) -> Band:
+def share_band(count: Sums, total: Sums, parts: tuple[Part, Part], nodes: Added) -> Band:
     """A share in [0, 1]. The total counts +1 for true and -1 for false, so that share = 1/2 + total / (2·count)."""
     band = _quotient_band(total, count, parts[1], parts[0], nodes, -1, 1)
     return Band(0.5 + band.value / 2, 0.5 + band.low / 2, 0.5 + band.high / 2, band.error / 2)
 
 
-def ratio_band(num: Sums, den: Sums, parts: tuple[Part, Part], nodes: int, limit: float) -> Band:
+def ratio_band(num: Sums, den: Sums, parts: tuple[Part, Part], nodes: Added, limit: float) -> Band:
     """num / den in [0, limit]; without a limit the upper end may be infinite.
 
     Without a limit the interval is made for num / (num + den) on [0, 1], both in units of their noise, and carried over:
@@ -99,7 +100,7 @@ def unlimited_band(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den
         return Band(value, sd_num / sd_den * (low / (1 - low)), sd_num / sd_den * (high / (1 - high)), error)
 
 
-def proportion_band(cell: Sums, total: Sums | Floats, part: Part, nodes: int, cells: int) -> Band:
+def proportion_band(cell: Sums, total: Sums | Floats, part: Part, nodes: Added, cells: int) -> Band:
     """A cell's share, in [0, 1], of a sum of `cells` cells that it is one of: both hold the cell's own noise."""
     sd = _sd(part, nodes, smooth=True)
     x, y = cell.astype(np.float64), total.astype(np.float64)
@@ -119,7 +120,7 @@ def whole_band(value: Floats, sd: float, *, floor: bool) -> Band:
     return Band(value, low, np.maximum(value, 0.0) + k2, np.full(value.shape, sd))
 
 
-def variance_band(sums: tuple[Sums, Sums, Sums], parts: tuple[Part, Part, Part], nodes: int, column: Column) -> Band:
+def variance_band(sums: tuple[Sums, Sums, Sums], parts: tuple[Part, Part, Part], nodes: Added, column: Column) -> Band:
     """The population variance in steps², in [0, (max - min)²/4] (Popoviciu). Parts are count, total and squares."""
     n, t, q = (s.astype(np.float64) for s in sums)
     sds = (_sd(parts[0], nodes), _sd(parts[1], nodes), _sd(parts[2], nodes, smooth=True))
@@ -153,7 +154,7 @@ def _terms(predicate: Predicate | None) -> set[str]:
     return {term.model_dump_json() for term in (predicate.args if isinstance(predicate, And) else (predicate,))}
 
 
-def _quotient_band(num: Sums, den: Sums, num_part: Part, den_part: Part, nodes: int, low: float, high: float) -> Band:
+def _quotient_band(num: Sums, den: Sums, num_part: Part, den_part: Part, nodes: Added, low: float, high: float) -> Band:
     return quotient_band(num, den, _sd(num_part, nodes, smooth=True), _sd(den_part, nodes), low, high)
 
 
@@ -173,7 +174,7 @@ def _point(num: Sums | Floats, den: Sums | Floats, sd_num: float, sd_den: float,
     return np.where(y > 0, value, np.nan), np.where(y > TWO_SIDED * sd_den, error, np.nan)
 
 
-def _sd(part: Part, nodes: int, *, smooth: bool = False) -> float:
+def _sd(part: Part, nodes: Added, *, smooth: bool = False) -> float:
     """Standard deviation of the noise; with `smooth` half a step is added to the two-sided point where whole numbers show."""
     sd = max(noise_of(part, nodes).sd, 1e-9)
     return sd + 0.5 / TWO_SIDED if smooth and sd < _SMOOTH else sd

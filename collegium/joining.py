@@ -24,9 +24,8 @@ def join(home: Home, text: str, *, clock: Callable[[], float]) -> Membership:
     """
     token = parse_token(text)
     if token.invited.role != "researcher":
-        raise Invalid(
-            f"this token invites a {token.invited.role}", place="token", remedy="A node joins with `collegium-node join`."
-        )
+        role = token.invited.role
+        raise Invalid(f"this token invites a {role}", place="token", remedy=f"A {role} joins with `collegium-{role} join`.")
     membership = Membership(
         federation=token.federation,
         name=token.invited.name,

@@ -1,4 +1,4 @@
-"""The law of the noise in a national sum: n independent discrete Gaussians on the whole numbers, and intervals that know it.
+"""The law of the noise in a sum of releases: n independent discrete Gaussians on the whole numbers, and intervals that know it.
 
 Noise is whole, and for a small scale that shows: with scale 1 the interval ±1 holds a truth 88 % of the time and ±2 99 %. Nothing
 between can be had from a fixed rule on whole numbers, so we take the smallest k that holds at least 95 %. One more step holds
@@ -21,14 +21,28 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEVEL", "ONE_SIDED", "TWO_SIDED", "Noise", "national_noise", "whole_interval"]
+__all__ = [
+    "EXACT_BELOW",
+    "LEVEL",
+    "ONE_SIDED",
+    "TWO_SIDED",
+    "Noise",
+    "discrete_gaussian",
+    "national_noise",
+    "noise_of_law",
+    "smooth_noise",
+    "whole_interval",
+]
 
 LEVEL = 0.95
 TWO_SIDED = 1.959963984540054  # of the standard normal; written out so that every machine has the same
 ONE_SIDED = 1.6448536269514722
 
-_EXACT_BELOW = 60.0  # above this standard deviation the normal law is right in all digits that matter
-_TAIL = 10  # standard deviations kept on each side: what lies beyond has probability 1e-23
+EXACT_BELOW = 60.0
+"""Standard deviation above which the normal law is right in all digits that matter."""
+
+TAIL = 10
+"""Standard deviations kept on each side: what lies beyond has probability 1e-23."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +62,23 @@ def national_noise(scale: float, nodes: int) -> Noise:
         scale: of the discrete Gaussian at each node: P(x) ~ exp(-x²/(2 scale²)). Below 0.5 its standard deviation is well below it.
         nodes: how many releases were added, at least 1.
     """
-    if scale * math.sqrt(nodes) >= _EXACT_BELOW and scale >= 1:
-        sd = scale * math.sqrt(nodes)
-        return Noise(sd, math.ceil(TWO_SIDED * sd - 0.5), math.ceil(ONE_SIDED * sd - 0.5))
-    one = _discrete_gaussian(scale)
+    if scale * math.sqrt(nodes) >= EXACT_BELOW and scale >= 1:
+        return smooth_noise(scale * math.sqrt(nodes))
+    one = discrete_gaussian(scale)
     reach = (len(one) - 1) // 2
     sd = math.sqrt(nodes * math.fsum(float(p) * x * x for p, x in zip(one, range(-reach, reach + 1), strict=True)))
-    if sd >= _EXACT_BELOW:
-        return Noise(sd, math.ceil(TWO_SIDED * sd - 0.5), math.ceil(ONE_SIDED * sd - 0.5))
-    law = _power(one, nodes, math.ceil(_TAIL * sd) + 2)
+    if sd >= EXACT_BELOW:
+        return smooth_noise(sd)
+    return noise_of_law(_power(one, nodes, math.ceil(TAIL * sd) + 2), sd)
+
+
+def smooth_noise(sd: float) -> Noise:
+    """Whole noise so wide that it is normal."""
+    return Noise(sd, math.ceil(TWO_SIDED * sd - 0.5), math.ceil(ONE_SIDED * sd - 0.5))
+
+
+def noise_of_law(law: NDArray[np.float64], sd: float) -> Noise:
+    """Noise with a symmetric law on the whole numbers, shape (2·reach + 1,), and its standard deviation."""
     centre = (len(law) - 1) // 2
     inside = float(law[centre])
     k = 0
@@ -84,8 +106,9 @@ def whole_interval(
     return value, low, value + k2
 
 
-def _discrete_gaussian(scale: float) -> NDArray[np.float64]:
-    reach = math.ceil(_TAIL * scale) + 2
+def discrete_gaussian(scale: float) -> NDArray[np.float64]:
+    """The law of one draw, shape (2·reach + 1,)."""
+    reach = math.ceil(TAIL * scale) + 2
     weights = [math.exp(-((x / scale) ** 2) / 2) for x in range(reach + 1)]
     total = weights[0] + 2 * math.fsum(weights[1:])
     half = np.array(weights, dtype=np.float64) / total

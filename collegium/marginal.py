@@ -16,6 +16,7 @@ from collegium.intervals import Band, never_negative, noise_of, quotient_band, r
 from collegium.inversion import Floats
 from collegium.layout import Layout, Part
 from collegium.margins import Keys, reconcile_margins
+from collegium.national.law import Added
 from collegium.schema import Column, Dataset
 from collegium.shown import real, scaled
 from collegium.table import Figure
@@ -38,7 +39,7 @@ def measured_margins(layout: Layout, index: int) -> dict[Keys, Part]:
 
 
 def figures_of_sets(
-    layout: Layout, measure: Measure, dataset: Dataset, sums: NDArray[np.int64], nodes: int, sets: Sequence[Keys]
+    layout: Layout, measure: Measure, dataset: Dataset, sums: NDArray[np.int64], nodes: Added, sets: Sequence[Keys]
 ) -> list[list[Figure]]:
     """The figures of one measure: for each set one for each of its cells."""
     parts = [layout.parts[index] for index in measure.parts]
@@ -53,7 +54,7 @@ def figures_of_sets(
 
 
 def _estimates(
-    layout: Layout, index: int, sums: NDArray[np.int64], nodes: int, sets: Sequence[Keys]
+    layout: Layout, index: int, sums: NDArray[np.int64], nodes: Added, sets: Sequence[Keys]
 ) -> dict[Keys, tuple[Floats, float]]:
     measured = {
         keys: (sums[part.start : part.stop], max(noise_of(part, nodes).sd, 1e-9) ** 2)

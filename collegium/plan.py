@@ -12,12 +12,14 @@ rows a cell will hold is not known and never looked up: it is *assumed*, and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from collegium.accounting import NANO
 from collegium.estimate import ExpectedError
+from collegium.plan_modes import ModePlan
 from collegium.policy import Budget, Foreseen
+from collegium.sql.release import Mode
 
 __all__ = [
     "Expected",
@@ -32,7 +34,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """What one person of a privacy unit pays, in nano-rho: at each node, and in all where a person can be at `nodes` nodes."""
+    """What one person of a privacy unit pays, in nano-rho: at each node, and in all where a person can be at `nodes` nodes.
+
+    `sums` of `rho` is for national sums, whose noise covers a person at all those nodes: it counts once in all.
+    """
 
     unit: str
     title: str
@@ -41,6 +46,7 @@ class UnitCost:
     nodes: int
     national_rho: int
     national_epsilon: float
+    sums: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class NodePlan:
     verdicts: tuple[Foreseen, ...]
     budgets: Mapping[str, Budget]
     policy_time: int  # Unix seconds of the policy statement, 0 when there is none
+    by_mode: Mapping[str, tuple[Foreseen, ...]] = field(default_factory=dict)  # the verdicts if all were asked in that mode
+    smallest: int = 0  # universities that a national sum must be of at least; 0 when it has published no policy
 
     @property
     def verdict(self) -> Foreseen:
@@ -86,7 +94,7 @@ class Expected:
     kind: str
     unit: str
     national: ExpectedError
-    typical: ExpectedError
+    typical: ExpectedError | None  # None of a national sum: no university's own figure exists
     groups: tuple[ExpectedError, ...]  # as QuestionPlan.groups
     points: bool  # whether it is a share of one, so that its half width is told in percentage points
 
@@ -119,6 +127,8 @@ class QuestionPlan:
     groups: tuple[GroupOfNodes, ...]
     notes: tuple[str, ...]
     first: int  # the place of the first statement with the same question: it is measured, and paid, once
+    mode: Mode
+    modes: tuple[ModePlan, ...]  # the same statement in both release modes
 
 
 @dataclass(frozen=True)

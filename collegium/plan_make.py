@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import TYPE_CHECKING
 
 from collegium.accounting import epsilon_of, guarantee_sentence
 from collegium.bias import bias_notes
+from collegium.errors import Invalid
 from collegium.estimate import ExpectedError, expected_errors
 from collegium.figures import describe
 from collegium.layout import Layout, compile_layout
+from collegium.national.law import Added
+from collegium.national.wanted import homes_of
 from collegium.plan import Expected, GroupOfNodes, NodePlan, Plan, QuestionPlan, UnitCost
-from collegium.policy import Priced, PublishedPolicy, foresee, read_policy
+from collegium.plan_modes import MODES, Member, compare, label_of, noise_of_sums, with_smallest
+from collegium.policy import Foreseen, Priced, PublishedPolicy, foresee, read_policy
 from collegium.registrar import Registered
+from collegium.registration import Partition
 from collegium.schema import UNKNOWN, Dataset, Schema
+from collegium.sql.release import Mode
 from collegium.view import Measure, View
 
 if TYPE_CHECKING:
@@ -68,7 +74,8 @@ def make_plan(
     nodes = [
         _node(registry.party(name), said.get(name, nothing), layouts, prepared, registry, purpose) for name in prepared.audience
     ]
-    return assemble(layouts, prepared.views, nodes, registry.schema, registry.founding.delta, expect=expect, target=target)
+    schema, delta = registry.schema, registry.founding.delta
+    return assemble(layouts, prepared.views, nodes, schema, delta, expect=expect, target=target, partition=registry.partition())
 
 
 def assemble(
@@ -80,34 +87,59 @@ def assemble(
     *,
     expect: int | None = None,
     target: str = "",
+    partition: Partition | None = None,
 ) -> Plan:
     """The plan of compiled questions, one view each, at these nodes. Arguments as in `make_plan`."""
+    nodes = _staying_away(nodes, layouts, views, partition)
     weights, assumed = _rows_of(nodes, expect)
     digests = [layout.question.digest for layout in layouts]
     units: dict[str, int] = {}
+    sums: dict[str, int] = {}
     for layout in {layout.question.digest: layout for layout in layouts}.values():  # asked twice, paid once
         units[layout.unit] = units.get(layout.unit, 0) + layout.question.rho
-    cost = tuple(_cost(unit, rho, schema, delta) for unit, rho in units.items())
+        sums[layout.unit] = sums.get(layout.unit, 0) + (layout.question.rho if layout.question.mode == "national" else 0)
+    cost = tuple(_cost(unit, rho, sums[unit], schema, delta) for unit, rho in units.items())
     return Plan(
         questions=tuple(
-            _question(layout, view, nodes, weights, schema, digests.index(layout.question.digest))
-            for layout, view in zip(layouts, views, strict=True)
+            _question(layout, view, nodes, weights, schema, digests.index(layout.question.digest), number, partition)
+            for number, (layout, view) in enumerate(zip(layouts, views, strict=True))
         ),
         nodes=tuple(nodes),
         cost=cost,
         delta=delta,
-        guarantees=tuple(guarantee_sentence(each.rho, delta, each.title, each.nodes) for each in cost),
+        guarantees=tuple(guarantee_sentence(each.rho, delta, each.title, each.nodes, national=each.sums) for each in cost),
         assumed=assumed,
         target=target,
     )
 
 
-def _cost(unit: str, rho: int, schema: Schema, delta: str) -> UnitCost:
+def _cost(unit: str, rho: int, sums: int, schema: Schema, delta: str) -> UnitCost:
     found = schema.units[unit]
     many = found.max_nodes_per_person
-    return UnitCost(
-        unit, found.title.get("en"), rho, epsilon_of(rho, delta), many, rho * many, epsilon_of(rho * many, delta)
-    )  # multiplied first, converted afterwards: epsilon does not add up
+    whole = (rho - sums) * many + sums  # multiplied first, converted afterwards: epsilon does not add up
+    return UnitCost(unit, found.title.get("en"), rho, epsilon_of(rho, delta), many, whole, epsilon_of(whole, delta), sums)
+
+
+def _staying_away(
+    nodes: Sequence[NodePlan], layouts: Sequence[Layout], views: Sequence[View], partition: Partition | None
+) -> list[NodePlan]:
+    """The nodes, those refusing a national sum that want larger ones than it would be."""
+    allowed = with_smallest(_members(nodes, "national"), views, partition)
+    return [
+        replace(
+            node,
+            by_mode={**node.by_mode, "national": member.verdicts},
+            verdicts=tuple(
+                member.verdicts[number] if layout.question.mode == "national" and member.verdicts else own
+                for number, (own, layout) in enumerate(zip(node.verdicts, layouts, strict=True))
+            ),
+        )
+        for node, member in zip(nodes, allowed, strict=True)
+    ]
+
+
+def _members(nodes: Sequence[NodePlan], mode: Mode) -> list[Member]:
+    return [Member(node.name, node.facts, node.connected, node.by_mode.get(mode, ()), node.smallest) for node in nodes]
 
 
 def _node(
@@ -115,8 +147,14 @@ def _node(
 ) -> NodePlan:
     policy = said.policy
     researcher = registry.party(prepared.request.researcher)
-    questions = [Priced(layout.question.dataset, layout.unit, layout.question.rho, layout.question.digest) for layout in layouts]
-    verdicts = foresee(policy, questions, researcher=researcher.name, key=researcher.statements.vkey, purpose=purpose)
+
+    def foreseen(mode: Mode | None) -> tuple[Foreseen, ...]:
+        questions = [
+            Priced(layout.question.dataset, layout.unit, layout.question.rho, layout.question.digest, mode or layout.question.mode)
+            for layout in layouts
+        ]
+        return tuple(foresee(policy, questions, researcher=researcher.name, key=researcher.statements.vkey, purpose=purpose))
+
     datasets = policy.datasets if policy is not None else said.datasets
     return NodePlan(
         name=party.name,
@@ -124,11 +162,13 @@ def _node(
         enrolment=party.enrolment,
         connected=said.connected,
         served=tuple(layout.question.dataset in datasets if datasets else None for layout in layouts),
-        verdicts=tuple(verdicts),
+        verdicts=foreseen(None),
         budgets={unit: each for unit, each in policy.budgets.items() if unit in {layout.unit for layout in layouts}}
         if policy
         else {},
         policy_time=policy.time if policy is not None else 0,
+        by_mode={mode: foreseen(mode) for mode in MODES},
+        smallest=policy.smallest if policy is not None else 0,
     )
 
 
@@ -151,7 +191,14 @@ def _rows_of(nodes: Sequence[NodePlan], expect: int | None) -> tuple[dict[str, f
 
 
 def _question(
-    layout: Layout, view: View, nodes: Sequence[NodePlan], weights: Mapping[str, float], schema: Schema, first: int
+    layout: Layout,
+    view: View,
+    nodes: Sequence[NodePlan],
+    weights: Mapping[str, float],
+    schema: Schema,
+    first: int,
+    number: int,
+    partition: Partition | None,
 ) -> QuestionPlan:
     """`first` is the place of the first statement with this question: what later ones show is paid there."""
     dataset = schema.datasets[layout.question.dataset]
@@ -164,27 +211,41 @@ def _question(
         rows = sum(weights[node.name] for node in present) / filled
         return GroupOfNodes(facts, len(members), len(present), max(1, round(rows)))
 
-    def errors(of: GroupOfNodes) -> list[ExpectedError]:
-        return expected_errors(layout, view, schema, nodes=max(1, of.counted), rows=of.rows)
+    def errors(of: GroupOfNodes, added: Added = 0) -> list[ExpectedError]:
+        return expected_errors(layout, view, schema, nodes=added or max(1, of.counted), rows=of.rows)
 
     grouped = bool(view.facts)
-    facts = tuple(view.facts) or tuple(schema.facts)[:1]
-    members: dict[tuple[str, ...], list[NodePlan]] = {}
-    for node in nodes:
-        members.setdefault(tuple(node.facts.get(fact, UNKNOWN) for fact in facts), []).append(node)
-    groups = tuple(group(found, dict(zip(facts, codes, strict=True))) for codes, found in sorted(members.items())) if facts else ()
     national = group(nodes, {})
+    sides = _members(nodes, "per_node"), _members(nodes, "national")
+    modes = compare(layout, view, schema, *sides, number, partition, national.rows)
     usual = median_low([weights[name] for name in counted])
     typical = GroupOfNodes({}, 1, 1, max(1, round(usual / filled)))
-    everywhere, alone = errors(national), errors(typical)
-    by_group = [errors(each) for each in groups]
+    if layout.question.mode == "national":
+        facts, homes = tuple(view.facts), homes_of(layout, schema)
+        if not modes[1].errors:
+            raise Invalid(modes[1].problem, place=f"questions.{number}", remedy="Ask in release mode per_node.")
+        everywhere, alone, groups, by_group = list(modes[1].errors), [], [], []
+        for one in modes[1].sums if facts else ():
+            here = group([node for node in nodes if node.facts.get(facts[0]) in (one.codes or ())], {facts[0]: label_of(one)})
+            able = bool(one.honest) and not (one.problem and answering)
+            groups.append(replace(here, counted=one.counted if able else 0))
+            by_group.append(errors(here, noise_of_sums([one], homes)) if able else everywhere)
+    else:
+        facts = tuple(view.facts) or tuple(schema.facts)[:1]
+        members: dict[tuple[str, ...], list[NodePlan]] = {}
+        for node in nodes:
+            members.setdefault(tuple(node.facts.get(fact, UNKNOWN) for fact in facts), []).append(node)
+        ordered = sorted(members.items()) if facts else []
+        groups = [group(found, dict(zip(facts, codes, strict=True))) for codes, found in ordered]
+        everywhere, alone = errors(national), errors(typical)
+        by_group = [errors(each) for each in groups]
     figures = tuple(
         Expected(
             label=national_error.label,
             kind=measure.kind if measure.of is None else f"difference of {measure.of[0]}",
             unit=_unit(measure, dataset),
             national=national_error,
-            typical=alone[place],
+            typical=alone[place] if alone else None,
             groups=tuple(each[place] for each in by_group),
             points=describe(layout, measure, dataset).percent,
         )
@@ -202,9 +263,11 @@ def _question(
         typical=typical,
         fact=facts,
         grouped=grouped,
-        groups=groups,
+        groups=tuple(groups),
         notes=tuple(bias_notes(layout, dataset)),
         first=first,
+        mode=layout.question.mode,
+        modes=modes,
     )
 
 

@@ -15,11 +15,15 @@ from rich.text import Text
 from collegium.accounting import NANO
 from collegium.estimate import ExpectedError
 from collegium.plan import Expected, NodePlan, Plan, QuestionPlan, rho_text
+from collegium.plan_modes import USUAL, ModePlan, label_of
+from collegium.policy import Foreseen
 
 __all__ = ["half_text", "nodes_and_cost", "plan_html", "plan_renderable", "plan_text", "plan_tree"]
 
 MAX_GROUPS = 40
 MAX_NODES = 12
+MAX_FIGURES = 4
+MODE_WORDS = {"per_node": "per node", "national": "national"}
 FREE = "A plan costs nothing and touches no data."
 
 
@@ -49,6 +53,7 @@ def plan_renderable(plan: Plan) -> RenderableType:
         parts.append(_figures(question))
         if question.grouped:
             parts.append(_groups(question))
+        parts.append(_modes(question))
     parts.append(_nodes(plan))
     parts.append(_footer(plan))
     return Group(*parts)
@@ -80,12 +85,14 @@ def _title(figure: Expected) -> str:
 def _figures(question: QuestionPlan) -> Grid:
     grid = _grid()
     grid.add_column("expected 95 % interval", no_wrap=True)
-    for heading in ("national", "of the figure", "one university"):
+    of_one = question.mode == "per_node"
+    for heading in ("national", "of the figure", *(["one university"] if of_one else [])):
         grid.add_column(heading, justify="right")
     if not question.grouped and question.groups:
         grid.add_column(f"by {', '.join(question.fact)}", justify="right")
     for figure in question.figures:
-        cells = [_title(figure), half_text(figure.national, figure), _relative(figure), half_text(figure.typical, figure)]
+        cells = [_title(figure), half_text(figure.national, figure), _relative(figure)]
+        cells += [half_text(figure.typical, figure)] if figure.typical is not None else []
         if not question.grouped and question.groups:
             best, worst = _ends(question, figure)
             same = best.half_width == worst.half_width
@@ -111,6 +118,42 @@ def _groups(question: QuestionPlan) -> Grid:
     if len(question.groups) > MAX_GROUPS:
         grid.caption = f"{len(question.groups) - MAX_GROUPS} more; see them with --json"
     return grid
+
+
+def _modes(question: QuestionPlan) -> RenderableType:
+    """The question in both release modes: the same charge at each university, another noise in the national figure."""
+    grid = _grid("release mode", "universities")
+    figures = question.figures[:MAX_FIGURES]
+    for figure in figures:
+        grid.add_column(_title(figure), justify="right")
+    for each in question.modes:
+        told = each.errors[:MAX_FIGURES]
+        halves = [half_text(error, figure) for error, figure in zip(told, figures, strict=True)] if told else ["—"] * len(figures)
+        grid.add_row(
+            MODE_WORDS[each.mode], f"{each.counted} of {each.asked}", *halves, style="bold" if each.mode == question.mode else "dim"
+        )
+    if len(question.figures) > MAX_FIGURES:
+        grid.caption = f"{len(question.figures) - MAX_FIGURES} more figures; see them with --json"
+    return Group(grid, Text("\n".join(_of_sums(question.modes[-1])), style="dim"))
+
+
+def _of_sums(plan: ModePlan) -> list[str]:
+    """What a national sum would be of, what it tolerates and on what it rests."""
+    if plan.problem:
+        return [f"In a national sum it is not possible: {plan.problem}."]
+    sums, lines = plan.sums, []
+    rounds = f"{len(sums)} sums, one a group" if sums[0].codes is not None else "one sum"
+    smallest = min(sums, key=lambda each: each.least)
+    who = f"{'the smallest ' if len(sums) > 1 else ''}over {smallest.planned} universities"
+    tolerated = (
+        f"{USUAL.dropout / 10**4:g}\N{NO-BREAK SPACE}% may be missing, {USUAL.colluding / 10**4:g}\N{NO-BREAK SPACE}% collude"
+    )
+    lines.append(f"national: {rounds}; {who}, at least {smallest.least} of them, {smallest.honest} honest ({tolerated}).")
+    problems = {each.problem for each in sums if each.problem}
+    for problem in sorted(problems):
+        groups = [label_of(each) for each in sums if each.problem == problem and each.codes is not None]
+        lines.append(f"national: {problem}{': ' + ', '.join(groups[:MAX_NODES]) if groups else '; errors are as if all did'}.")
+    return lines
 
 
 def _nodes(plan: Plan) -> Grid:
@@ -169,6 +212,10 @@ def _footer(plan: Plan) -> Text:
         if cost.nodes > 1:
             text.append(f"; in all at most rho {rho_text(cost.national_rho)} = epsilon {cost.national_epsilon:.4g}")
             text.append(f" for a person at {cost.nodes}")
+        if cost.nodes > 1 and cost.sums:
+            text.append(
+                f"; the noise of a national sum covers all {cost.nodes}: {cost.nodes}² = {cost.nodes**2} times the rho of one"
+            )
         text.append("\n")
     for note in dict.fromkeys(note for question in plan.questions for note in question.notes):
         text.append(f"bias: {note}\n", style="yellow")
@@ -189,6 +236,7 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
                 "epsilon": each.epsilon,
                 "delta": plan.delta,
                 "nodes_per_person": each.nodes,
+                "of_national_sums_nano_rho": each.sums,
                 "national_nano_rho": each.national_rho,
                 "national_epsilon": each.national_epsilon,
             }
@@ -208,13 +256,15 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
                 "cells": question.cells,
                 "values": question.values,
                 "bias": list(question.notes),
+                "mode": question.mode,
+                "modes": {each.mode: _mode(each, question) for each in question.modes},
                 "figures": [
                     {
                         "label": figure.label,
                         "kind": figure.kind,
                         "unit": figure.unit or None,
                         "national": _error(figure.national) | {"relative": figure.relative, "nodes": question.national.counted},
-                        "typical_node": _error(figure.typical),
+                        "typical_node": None if figure.typical is None else _error(figure.typical),
                         "groups": [
                             {"facts": dict(group.facts), "nodes": group.counted, "asked": group.asked} | _error(error)
                             for group, error in zip(question.groups, figure.groups, strict=True)
@@ -233,7 +283,9 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
                 "connected": node.connected,
                 "served": list(node.served),
                 "verdict": node.verdict.word,
-                "verdicts": [{"verdict": each.word, "reason": each.reason or None, "text": each.text} for each in node.verdicts],
+                "verdicts": [_verdict_tree(each) for each in node.verdicts],
+                "by_mode": {mode: [_verdict_tree(each) for each in verdicts] for mode, verdicts in node.by_mode.items()},
+                "smallest_sum": node.smallest or None,
                 "policy_time": node.policy_time or None,
                 "budget_of_the_period": {
                     unit: {"period": each.period, "nano_rho": each.rho, "lifetime_nano_rho": each.lifetime}
@@ -242,6 +294,33 @@ def plan_tree(plan: Plan) -> dict[str, Any]:
             }
             for node in plan.nodes
         ],
+    }
+
+
+def _verdict_tree(verdict: Foreseen) -> dict[str, Any]:
+    return {"verdict": verdict.word, "reason": verdict.reason or None, "text": verdict.text}
+
+
+def _mode(plan: ModePlan, question: QuestionPlan) -> dict[str, Any]:
+    labels = [figure.label for figure in question.figures]
+    return {
+        "asked": plan.asked,
+        "taking_part": plan.counted,
+        "figures": [{"label": label} | _error(error) for label, error in zip(labels, plan.errors, strict=False)],
+        "sums": [
+            {
+                "group": list(each.codes) if each.codes is not None else None,
+                "asked": each.asked,
+                "planned": each.planned,
+                "counted": each.counted,
+                "least": each.least,
+                "honest": each.honest,
+                "problem": each.problem or None,
+            }
+            for each in plan.sums
+        ],
+        "tolerance": None if plan.mode == "per_node" else {"dropout": USUAL.dropout / 10**6, "colluding": USUAL.colluding / 10**6},
+        "problem": plan.problem or None,
     }
 
 

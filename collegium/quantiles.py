@@ -26,6 +26,7 @@ from collegium.intervals import Band, noise_of
 from collegium.inversion import Floats
 from collegium.lattice import TWO_SIDED
 from collegium.layout import Part
+from collegium.national.law import Added
 from collegium.schema import Column
 from collegium.tree import contrast_variance, reconcile
 
@@ -36,7 +37,7 @@ _SMOOTH = 6.0  # as in `collegium.intervals`: below it whole noise shows, and ha
 
 
 def quantile_band(
-    sums: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]], parts: Sequence[Part], nodes: int, column: Column, q: float
+    sums: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]], parts: Sequence[Part], nodes: Added, column: Column, q: float
 ) -> Band:
     """The quantile in steps, in [min, max], for every cell. `sums` and `parts` are the levels, from the coarsest."""
     levels, variances, sizes = [], [], []

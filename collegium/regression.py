@@ -20,6 +20,7 @@ from collegium.intervals import Band, noise_of
 from collegium.inversion import Floats
 from collegium.lattice import TWO_SIDED
 from collegium.layout import Part
+from collegium.national.law import Added
 from collegium.schema import Column
 from collegium.view import Measure
 
@@ -35,7 +36,7 @@ def labels_of(measure: Measure) -> tuple[str, ...]:
 
 
 def coefficients(
-    sums: Sequence[NDArray[np.int64]], parts: Sequence[Part], nodes: int, columns: Sequence[Column]
+    sums: Sequence[NDArray[np.int64]], parts: Sequence[Part], nodes: Added, columns: Sequence[Column]
 ) -> list[tuple[Band, Floats]]:
     """Intercept and coefficients in natural units, each with its classical standard error (without noise), for every cell.
 
@@ -56,7 +57,7 @@ def coefficients(
 
 
 def _one_cell(
-    sums: list[float], parts: Sequence[Part], nodes: int, columns: Sequence[Column]
+    sums: list[float], parts: Sequence[Part], nodes: Added, columns: Sequence[Column]
 ) -> tuple[list[float], list[float], list[float]]:
     """Values, standard errors of the noise, classical standard errors: intercept first. NaN where the data do not bound them."""
     y, *predictors = columns

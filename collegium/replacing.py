@@ -1,6 +1,7 @@
 """Replacing a party's keys: the ministry invites the name again (`invite --replace`), and the party redeems that token where
 its old key is. The registration is signed by the invitation's one-time key, by the new key and by the old one, so nobody else
-can take the name. A node's log and its key as a witness stay what they are, unless the log is lost (`collegium_node.newlog`).
+can take the name. The log of a node or trustee and its key as a witness stay what they are, unless the log is lost
+(`collegium_node.newlog`).
 
     (1) keys     new ones in `fresh`, written before anything is sent, and the registration, made once
     (2) enrol    the coordinator takes the registration and gives a certificate for the new keys
@@ -42,7 +43,7 @@ def former_folder(root: Path, token: Token) -> Path:
 
 
 def certified(token: Token, keys: Keys, fresh: Keys, *, clock: Callable[[], float], enrol: Enrol, keep_log: bool) -> None:
-    """Steps (1) and (2): `fresh` holds the new keys with their certificate. `keep_log`: a node goes on with its log and cosigner.
+    """Steps (1) and (2): `fresh` holds the new keys with their certificate. `keep_log`: a party goes on with its log and cosigner.
 
     Raises Invalid when the token does not replace a key or has expired; NotVerified, Refused, Offline from the coordinator.
     """
@@ -73,7 +74,7 @@ def register_anew(token: Token, keys: Keys, fresh: Keys, *, clock: Callable[[], 
         save_secret(fresh.request, csr)
         save_signer(fresh.statements, statements)
         log = witness = None
-        if role == "node":
+        if role != "researcher":
             log = load_signer(keys.log) if keep_log else Signer.generate(log_name(federation, name))
             # A node that joined before nodes were witnesses has no such key yet, and gets one.
             there = keep_log and keys.witness.exists()

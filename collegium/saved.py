@@ -5,6 +5,7 @@
     epsilon = "0.3"                      # or rho; the same each time, so that a question already asked is found again
     purpose = "annual report"
     max_groups = 2                       # max_rows, max_groups and nodes are optional
+    mode = "national"                    # optional: of statements that do not end in RELEASE
     ratio = "students / teachers"        # optional: of two figures of two statements
     [clip]
     salary = [0, 20000]
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -56,6 +57,7 @@ class _File(BaseModel):
     nodes: tuple[str, ...] | None = None
     max_rows: int | None = None
     max_groups: int | None = None
+    mode: Literal["per_node", "national"] = "per_node"
     clip: dict[str, tuple[Amount, Amount]] = {}
     set: dict[str, str | int | Decimal] = {}
 
@@ -121,6 +123,7 @@ class Saved:
             "nodes": file.nodes,
             "max_rows": file.max_rows,
             "max_groups": file.max_groups,
+            "mode": file.mode,
             "clips": {name: (str(low), str(high)) for name, (low, high) in file.clip.items()},
         }
 

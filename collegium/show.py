@@ -30,6 +30,7 @@ __all__ = [
     "model_text",
     "place_text",
     "renderable",
+    "sum_notes",
     "tables",
     "tables_text",
     "unit_text",
@@ -177,6 +178,27 @@ def cost_text(cost: Mapping[str, int], epsilon: Mapping[str, float], titles: Map
     return ", ".join(words.format(Decimal(rho) / 10**9, epsilon[unit], titles[unit]) for unit, rho in cost.items())
 
 
+def sum_notes(answer: Answer) -> list[str]:
+    """Of national sums: over how many universities, on whose honesty they rest, and what a bundle does not hold of them."""
+    words, notes = FOOTER[answer.language], []
+    for view, figures in zip(answer.views, answer.verified.figures, strict=True):
+        rounds = figures.rounds
+        if not rounds:
+            continue
+        label = view.measures[0] if len(answer.views) > 1 else "national" if answer.language == "en" else "全国"
+        trustees = ", ".join(dict.fromkeys(each.trustee for round_ in rounds for each in round_.plan.trustees))
+        counts = [each.result.count for each in rounds]
+        if len(rounds) == 1:
+            notes.append(words["sum"].format(label, counts[0], rounds[0].result.honest, trustees))
+        else:
+            spare = min(each.result.count - each.result.honest for each in rounds)
+            notes.append(words["sums"].format(label, len(rounds), min(counts), max(counts), spare, trustees))
+        earlier = sorted({each.plan.request[:12] for each in rounds if each.plan.request != answer.id})
+        if earlier:
+            notes.append(words["earlier sum"].format(label, ", ".join(earlier)))
+    return [*notes, words["unseen"]] if notes else []
+
+
 def footer(answer: Answer) -> Text:
     """Coverage, what is missing, cost and guarantee, one sentence a line."""
     language = answer.language
@@ -188,6 +210,8 @@ def footer(answer: Answer) -> Text:
         share = words["enrolment"].format(coverage.enrolment_answered / known) if known else ""
         text.append(words["coverage"].format(coverage.answered, coverage.asked) + share + "\n")
     for note in (note for view in answer.views for note in overlap_notes(view)):
+        text.append(note + "\n")
+    for note in sum_notes(answer):
         text.append(note + "\n")
     for node, reason in answer.missing.items():
         text.append(words["missing"].format(node, reason) + "\n", style="yellow")

@@ -13,6 +13,7 @@ from collegium.intervals import Band, never_negative, noise_of
 from collegium.inversion import Floats
 from collegium.lattice import whole_interval
 from collegium.layout import Part
+from collegium.national.law import Added
 from collegium.schema import Column
 from collegium.table import Figure, Mark
 
@@ -33,7 +34,7 @@ def mark_of(size: float, error: float) -> Mark:
     return "reliable" if error <= RELIABLE * size else "caution"
 
 
-def whole(sums: NDArray[np.int64], part: Part, nodes: int, column: Column | None) -> list[Figure]:
+def whole(sums: NDArray[np.int64], part: Part, nodes: Added, column: Column | None) -> list[Figure]:
     noise = noise_of(part, nodes)
     counted = part.component.kind != "sum"
     step = Decimal(1) if counted or column is None else column.step

@@ -26,6 +26,7 @@ from collegium.intervals import Band, noise_of
 from collegium.inversion import Floats
 from collegium.lattice import TWO_SIDED
 from collegium.layout import Axis, Part
+from collegium.national.law import Added
 
 __all__ = ["middles", "top_codes_band", "top_share_band"]
 
@@ -42,7 +43,7 @@ def middles(bins: Axis) -> tuple[int, ...] | None:
     return None
 
 
-def top_share_band(sums: NDArray[np.int64], part: Part, nodes: int, q: float) -> Band:
+def top_share_band(sums: NDArray[np.int64], part: Part, nodes: Added, q: float) -> Band:
     """The share of the total that the top `q` of the rows hold. `sums` are the bins of all cells, `unknown` last in each."""
     assert part.bins is not None
     values = middles(part.bins)
@@ -83,7 +84,7 @@ def top_share_band(sums: NDArray[np.int64], part: Part, nodes: int, q: float) ->
     return _rounded(value, lowest, highest, error)
 
 
-def top_codes_band(sums: NDArray[np.int64], part: Part, nodes: int, k: int) -> Band:
+def top_codes_band(sums: NDArray[np.int64], part: Part, nodes: Added, k: int) -> Band:
     """The share of the rows that the `k` largest codes have, for every cell. `sums` are the bins of all cells, `unknown` last."""
     assert part.bins is not None
     size = part.bins.size - 1

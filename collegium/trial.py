@@ -28,6 +28,7 @@ from collegium.layout import Layout, compile_layout
 from collegium.overlap import overlap_notes
 from collegium.plan import NodePlan, Plan, rho_text
 from collegium.plan_make import assemble
+from collegium.plan_modes import MODES
 from collegium.planning import without_explain
 from collegium.policy import Foreseen
 from collegium.present import Presentable
@@ -106,6 +107,7 @@ class Trial:
                 verdicts=tuple(Foreseen("allowed") for _ in layouts),
                 budgets={},
                 policy_time=0,
+                by_mode={mode: tuple(Foreseen("allowed") for _ in layouts) for mode in MODES},
             )
             for campus in campuses
         ]
@@ -119,6 +121,9 @@ class Trial:
             NotReleased: no university has the dataset.
         """
         layouts, views, campuses = self._compile(Ask(statements=statements, **settings))
+        if any(layout.question.mode == "national" for layout in layouts):
+            remedy = "Try it as it is asked of each university; `collegium plan --local` shows the error of a national sum."
+            raise Invalid("a national sum needs trustees, which invented universities have not", place="mode", remedy=remedy)
         engine = self._engine or trial_engine()
         releases: list[list[NodeRelease]] = [[] for _ in layouts]
         for campus in campuses:

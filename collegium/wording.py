@@ -76,6 +76,12 @@ FOOTER: dict[str, dict[str, str]] = {
         "a unit": "rho {} = epsilon {:.4g} a {} at each university",
         "marks": "~ caution, … unreliable. {} signatures verified.",
         "request": "request: {}",
+        "sum": "{}: national sum of {} universities with the noise of one mechanism. It holds if at least {} of them and one of "
+        "the trustees {} are honest.",
+        "sums": "{}: {} national sums of {} to {} universities, each with the noise of one mechanism. They hold if all but {} of "
+        "each and one of the trustees {} are honest.",
+        "earlier sum": "{}: the result of an earlier request ({}), free of charge: a national sum is not made twice.",
+        "unseen": "The masked vectors are not in a bundle; `collegium audit` adds them up again from the exported logs.",
         "invented": "Tried on invented rows: no figure of it means anything, nothing was sent, signed or charged.",
         "invented coverage": "coverage: {} of {} invented universities",
         "would cost": "it would cost: {}",
@@ -90,6 +96,11 @@ FOOTER: dict[str, dict[str, str]] = {
         "a unit": "每所高校对每名{2} rho {0} = epsilon {1:.4g}",
         "marks": "~ 谨慎使用,… 不可靠。已验证 {} 个签名。",
         "request": "请求:{}",
+        "sum": "{}:{} 所高校的全国汇总,噪声相当于单一机制。以其中至少 {} 所以及受托方 {} 之一诚实为前提。",
+        "sums": "{}:{} 个全国汇总,各含 {} 至 {} 所高校,噪声各相当于单一机制。"
+        "以每个汇总中除 {} 所外均诚实、且受托方 {} 之一诚实为前提。",
+        "earlier sum": "{}:此前请求({})的结果,不计费;全国汇总不重复进行。",
+        "unseen": "掩码向量不在证明文件中;`collegium audit` 可由导出的日志重新相加。",
         "invented": "仅在虚构数据上试算:数据无任何意义,未发送、未签名、未计费。",
         "invented coverage": "覆盖:{1} 所虚构高校中的 {0} 所",
         "would cost": "若正式提问,成本为:{}",
@@ -106,6 +117,27 @@ _REASONS = {
     "bad-answer": ("its answer did not verify and was not used", "其答复未通过验证,未采用"),
     "withdrawn": ("withdrew its release", "已撤回其发布"),
     "no-answer": ("has not answered", "尚未答复"),
+    "no-group": (
+        "lies in no group of the partition of national sums",
+        "不属于全国汇总分区中的任何一组",
+    ),
+    "no-trustees": (
+        "three trustees were not connected; nothing was charged",
+        "未能连接到三家受托方;未计费",
+    ),
+    "few-nodes": (
+        "too few universities were ready for a sum that hides each of them; nothing was charged",
+        "就绪的高校过少,不足以在汇总中隐藏各校;未计费",
+    ),
+    "no-round": ("the round of the national sum came to no result", "该轮全国汇总未得出结果"),
+    "uneven": (
+        "is in one of the two sums that the figure is made of, and other universities are in the other",
+        "该指标由两个汇总得出,而两者的参与高校不同",
+    ),
+    "unmasking": (
+        "its part is in a national sum that the trustees have not uncovered yet",
+        "其数据所在的全国汇总尚待受托方揭示",
+    ),
 }
 
 _PUBLIC_IN_CHINESE = {
@@ -127,6 +159,11 @@ _PUBLIC_IN_CHINESE = {
     "expired": "请求已过期。请重新签名。",
     "malformed": "该版本的节点无法读取此请求。",
     "too-large": "消息超过该节点的上限。",
+    "mode": "该校不以此发布方式答复。请改用另一种发布方式,或联系其数据管理员。",
+    "too-few": "汇总所含高校少于该校政策允许的数目。请向更多高校提问。",
+    "bad-plan": "全国汇总的计划与提问不符。节点未计费;请告知主管部门。",
+    "bad-round": "本次全国汇总的某一步骤未通过受托方核验。没有任何内容被揭示;请告知主管部门。",
+    "round-over": "该轮全国汇总已结束;已计的费用不退。重新提问即开始新一轮。",
     "pending": "答复已生成;见证方尚未确认其在该校日志中的位置。请重新获取结果。",
     "not-confirmed": "该校节点已启动;见证方尚未确认其日志。请稍后重新获取结果。",
     "restored": "该校节点由备份恢复,在其管理员恢复日志之前不予答复。",

@@ -13,10 +13,9 @@ person's cells together, so that a table costs what its total costs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from collegium.lattice import national_noise
 from collegium.layout import Layout, compile_layout
 from collegium.question import Question
 from collegium.schema import Schema
+from collegium.sql.release import Mode
 from collegium.view import View
 
 __all__ = ["LEAST_VARIANCE", "Batch", "Line", "Placed", "Spot", "plan_batch"]
@@ -90,8 +90,12 @@ class Batch:
         return tuple(sorted({self.families[spot.family].question for spot in spots}))
 
 
-def plan_batch(expanded: Expanded, schema: Schema, rho: Mapping[str, int], *, mode: Literal["per_node"] = "per_node") -> Batch:
+def plan_batch(
+    expanded: Expanded, schema: Schema, rho: Mapping[str, int], *, mode: Mode = "per_node", facts: Sequence[str] = ()
+) -> Batch:
     """The plan of a catalogue for the given nano-rho by privacy unit and the given release mode.
+
+    `facts`: in release mode national, by which the sums are told apart (`collegium.national.groups`).
 
     Raises:
         Invalid: a unit has no rho or too little for its tables, or rho is given for a unit that no indicator counts.
@@ -126,7 +130,7 @@ def plan_batch(expanded: Expanded, schema: Schema, rho: Mapping[str, int], *, mo
         year=expanded.year,
         half_width=expanded.half_width,
         questions=tuple(questions),
-        views=tuple(view_of(question) for question in questions),
+        views=tuple(view_of(question, facts) for question in questions),
         layouts=layouts,
         families=families,
         lines=lines,

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium.accounting import noise_scale
 from collegium.addition import add
-from collegium.indicators.batch import LEAST_VARIANCE, Batch, Line, Placed
+from collegium.indicators.batch import Batch, Line, Placed
 from collegium.indicators.figure import Figure, missing
 from collegium.indicators.fitting import Fit, Moments
 from collegium.indicators.intervals import Pairs, plain_figures, quotient_figures
+from collegium.indicators.noise import times, universities, variance
+from collegium.intervals import noise_of
 from collegium.inversion import Floats
-from collegium.lattice import ONE_SIDED, TWO_SIDED, national_noise
-from collegium.layout import Part
+from collegium.lattice import ONE_SIDED, TWO_SIDED, smooth_noise
+from collegium.national.law import Added
 
 __all__ = ["Precision", "cells", "estimate", "estimate_nodes", "figures_of", "precision"]
 
@@ -47,20 +48,21 @@ class Precision:
     covariances: Floats
 
 
-def precision(batch: Batch, nodes: Sequence[int]) -> Precision:
-    """The noise in all estimates, if `nodes` nodes answer each question."""
+def precision(batch: Batch, nodes: Sequence[Added]) -> Precision:
+    """The noise in all estimates, if `nodes` nodes answer each question, or of these rounds of national sums."""
     sd, one, two = (np.full(batch.length, np.nan) for _ in range(3))
     for placed, moments in zip(batch.families, batch.moments, strict=True):
-        if nodes[placed.question] > 0:
+        if universities(nodes[placed.question]) > 0:
             _fill(batch, placed, nodes[placed.question], moments, sd, one, two)
-    together = [nodes[batch.families[line.numerator.family].question] for line in batch.lines]
+    factors = [times(batch.layouts[placed.question], placed, nodes[placed.question]) for placed in batch.families]
+    together = [factors[line.numerator.family] for line in batch.lines]
     return Precision(sd, one, two, batch.covariances * np.array(together, dtype=np.float64))
 
 
 def estimate(
     batch: Batch,
     sums: Sequence[Tally | None],
-    nodes: Sequence[int],
+    nodes: Sequence[Added],
     *,
     known: Precision | None = None,
     lines: Sequence[int] | None = None,
@@ -69,12 +71,13 @@ def estimate(
 
     Args:
         sums: for each question the sum of its releases, shape (layout.length,), or None where no node answered.
-        nodes: for each question how many releases were added. Where an indicator is made of two questions, both sums must be of the
-            same nodes: a ratio of different universities would be no ratio of anything. `estimate_nodes` sees to that.
+        nodes: for each question how many releases were added, or which rounds of national sums. Where an indicator is made of two
+            questions, both sums must be of the same nodes: a ratio of different universities would be no ratio of anything.
+            `estimate_nodes` sees to that.
         known: `precision(batch, nodes)`, where it is at hand.
         lines: the indicators wanted, by their place in `batch.lines`; all if not given.
     """
-    here = [0 if found is None else count for found, count in zip(sums, nodes, strict=True)]
+    here: list[Added] = [0 if found is None else count for found, count in zip(sums, nodes, strict=True)]
     known = precision(batch, here) if known is None else known
     wanted = range(len(batch.lines)) if lines is None else lines
     chosen = [batch.lines[number] for number in wanted]
@@ -83,7 +86,7 @@ def estimate(
     return figures_of(batch, values[[spot.at for spot in above]], values[[spot.at for spot in below]], known, here, wanted)
 
 
-def cells(batch: Batch, sums: Sequence[Tally | None], nodes: Sequence[int], families: Container[int] | None = None) -> Floats:
+def cells(batch: Batch, sums: Sequence[Tally | None], nodes: Sequence[Added], families: Container[int] | None = None) -> Floats:
     """The estimates of all cells of all wanted margins, whether an indicator shows them or not: shape (batch.length,).
 
     NaN where no node answered, and in families that are not among those asked for.
@@ -91,7 +94,7 @@ def cells(batch: Batch, sums: Sequence[Tally | None], nodes: Sequence[int], fami
     values = np.full(batch.length, np.nan)
     for number, (placed, moments) in enumerate(zip(batch.families, batch.moments, strict=True)):
         tally = sums[placed.question]
-        if tally is None or nodes[placed.question] < 1 or (families is not None and number not in families):
+        if tally is None or universities(nodes[placed.question]) < 1 or (families is not None and number not in families):
             continue
         fit = Fit(moments, _measured(batch, placed, tally, nodes[placed.question]))
         for keys, start in zip(placed.wanted, placed.starts, strict=True):
@@ -121,7 +124,7 @@ def estimate_nodes(batch: Batch, tallies: Mapping[str, Sequence[Tally | None]]) 
 
 
 def figures_of(
-    batch: Batch, above: Floats, below: Floats, known: Precision, nodes: Sequence[int], lines: Sequence[int]
+    batch: Batch, above: Floats, below: Floats, known: Precision, nodes: Sequence[Added], lines: Sequence[int]
 ) -> dict[str, Figure]:
     """The figures of some indicators from the estimates of their numerators and denominators, in the order of `lines`.
 
@@ -150,33 +153,33 @@ def figures_of(
     return result | dict(zip((chosen[k].id for k in which), figures, strict=True))
 
 
-def _fill(batch: Batch, placed: Placed, nodes: int, moments: Moments, sd: Floats, one: Floats, two: Floats) -> None:
+def _fill(batch: Batch, placed: Placed, nodes: Added, moments: Moments, sd: Floats, one: Floats, two: Floats) -> None:
     """Standard deviations and points of one family's estimates."""
     layout = batch.layouts[placed.question]
+    factor = times(layout, placed, nodes)
     for keys, start in zip(placed.wanted, placed.starts, strict=True):
-        spread = np.sqrt(moments.variance(keys) * nodes)
+        spread = np.sqrt(moments.variance(keys) * factor)
         here = slice(start, start + spread.size)
         sd[here] = spread
         if len(placed.parts) == 1 and not placed.zeros:  # sums of whole noise, whose law is known
             ((margin, part),) = placed.parts.items()
             added = int(np.prod([layout.axes[key].size for key in margin if key not in keys], dtype=np.int64))
-            noise = national_noise(noise_scale(layout.parts[part]), nodes * added)
+            if isinstance(nodes, int):
+                noise = noise_of(layout.parts[part], nodes * added)
+            else:
+                noise = noise_of(layout.parts[part], nodes)
+                noise = noise if added == 1 else smooth_noise(noise.sd * added**0.5)
             one[here], two[here] = noise.one_sided, noise.two_sided
         else:
             more = np.where((spread < _SMOOTH) & (spread > 0), 0.5, 0.0)
             one[here], two[here] = ONE_SIDED * spread + more, TWO_SIDED * spread + more
 
 
-def _measured(batch: Batch, placed: Placed, tally: Tally, nodes: int) -> dict[tuple[int, ...], tuple[Tally, float]]:
+def _measured(batch: Batch, placed: Placed, tally: Tally, nodes: Added) -> dict[tuple[int, ...], tuple[Tally, float]]:
     parts = batch.layouts[placed.question].parts
     return {
-        keys: (tally[parts[part].start : parts[part].stop], _variance(parts[part], nodes)) for keys, part in placed.parts.items()
+        keys: (tally[parts[part].start : parts[part].stop], variance(parts[part], nodes)) for keys, part in placed.parts.items()
     }
-
-
-def _variance(part: Part, nodes: int) -> float:
-    """Of the noise in one cell; above 0 even where the cost is so high that whole noise is all but always 0."""
-    return max(national_noise(noise_scale(part), nodes).sd ** 2, LEAST_VARIANCE)
 
 
 def _sum(batch: Batch, tallies: Mapping[str, Sequence[Tally | None]], question: int, names: Sequence[str]) -> Tally | None:
@@ -189,5 +192,5 @@ def _blind(line: Line, known: Precision) -> bool:
     return bool(np.isnan(known.sd[line.numerator.at]) or np.isnan(known.sd[below.at]))
 
 
-def _nodes(batch: Batch, line: Line, nodes: Sequence[int]) -> int:
-    return min(nodes[question] for question in batch.questions_of(line))
+def _nodes(batch: Batch, line: Line, nodes: Sequence[Added]) -> int:
+    return min(universities(nodes[question]) for question in batch.questions_of(line))

@@ -15,6 +15,8 @@ import numpy as np
 from collegium.indicators.batch import Batch, Line
 from collegium.indicators.estimate import figures_of, precision
 from collegium.indicators.figure import mark_of
+from collegium.indicators.noise import universities
+from collegium.national.law import Added
 
 __all__ = ["Expected", "expected"]
 
@@ -36,15 +38,15 @@ class Expected:
     marked: bool
 
 
-def expected(batch: Batch, nodes: int, *, rows: int = ROWS) -> dict[str, Expected]:
-    """The expected error of every indicator by its id, if `nodes` universities answer.
+def expected(batch: Batch, nodes: Added, *, rows: int = ROWS) -> dict[str, Expected]:
+    """The expected error of every indicator by its id, if `nodes` universities answer, or of these national sums.
 
     Args:
         rows: persons or rows of each population at one university.
     """
     count = [nodes] * len(batch.questions)
     known = precision(batch, count)
-    below = np.array([_assumed(batch, line, rows * nodes) for line in batch.lines])
+    below = np.array([_assumed(batch, line, rows * universities(nodes)) for line in batch.lines])
     above = below * np.array([_each(line) for line in batch.lines])
     figures = figures_of(batch, above, below, known, count, range(len(batch.lines)))
     result = {}

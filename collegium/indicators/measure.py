@@ -22,8 +22,9 @@ from collegium.indicators.catalogue import parse_catalogue
 from collegium.indicators.edition import Edition
 from collegium.indicators.expand import expand
 from collegium.indicators.leaf import Expanded
-from collegium.indicators.measured import edition_of
+from collegium.indicators.measured import PROVINCE, edition_of
 from collegium.keys import save_secret
+from collegium.sql.release import Mode
 from collegium.statements import Details, Request
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ __all__ = ["BUNDLE", "FIGURES", "Planned", "edition_again", "measure", "plan", "
 REQUEST, DETAILS, BUNDLE, FIGURES = "request.note", "details.json", "bundle.collegium", "figures.json"
 VALIDITY = 28 * 86_400  # seconds in which late universities may join
 
-_WORDS = re.compile(r"MEASURE INDICATORS ([a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}) FOR ([0-9]{4}) AT \(([a-z0-9_, ]+)\)")
+_WORDS = re.compile(
+    r"MEASURE INDICATORS ([a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,8}) FOR ([0-9]{4}) AT \(([a-z0-9_, ]+)\)( RELEASE NATIONAL)?"
+)
+NATIONAL = " RELEASE NATIONAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,10 @@ class Planned:
     words: str
 
 
-def plan(registry: Registry, catalogue: str, year: int, rho: Mapping[str, int]) -> Planned:
+def plan(registry: Registry, catalogue: str, year: int, rho: Mapping[str, int], mode: Mode = "per_node") -> Planned:
     """The plan of the registry's catalogue NAME/VERSION for a year, at nano-rho by privacy unit; "" is every unit not named.
+
+    In release mode national the sums are told apart by province where the registry's partition is by it: provinces add up.
 
     Raises Invalid: there is no such catalogue, it does not fit the newest schema, or the rho does not fit it.
     """
@@ -68,7 +74,10 @@ def plan(registry: Registry, catalogue: str, year: int, rho: Mapping[str, int]) 
     counted = {leaf.privacy_unit for leaf in expanded.leaves} | {leaf.denominator_unit for leaf in expanded.leaves}
     each = {unit: rho[""] for unit in counted if unit is not None and "" in rho} | {unit: rho[unit] for unit in rho if unit}
     amounts = ", ".join(f"{unit} {each[unit]}" for unit in sorted(each))
-    return Planned(expanded, plan_batch(expanded, schema, each), f"MEASURE INDICATORS {catalogue} FOR {year} AT ({amounts})")
+    partition = registry.partition() if mode == "national" else None
+    facts = (PROVINCE,) if partition is not None and partition.fact == PROVINCE else ()
+    words = f"MEASURE INDICATORS {catalogue} FOR {year} AT ({amounts})" + (NATIONAL if mode == "national" else "")
+    return Planned(expanded, plan_batch(expanded, schema, each, mode=mode, facts=facts), words)
 
 
 def recall(registry: Registry, details: Details | None) -> Planned:
@@ -83,7 +92,7 @@ def recall(registry: Registry, details: Details | None) -> Planned:
         if not nano.isdecimal() or unit in rho:
             raise Invalid("the request's own words cannot be read", place="bundle")
         rho[unit] = int(nano)
-    return plan(registry, match[1], int(match[2]), rho)
+    return plan(registry, match[1], int(match[2]), rho, "national" if match[4] else "per_node")
 
 
 def measure(
@@ -144,7 +153,7 @@ def _kept(federation: Federation, planned: Planned, folder: Path) -> Prepared | 
         raise Invalid(
             f"this folder measures something else: {words}",
             place=str(folder / REQUEST),
-            remedy="Measure with the same catalogue and cost, or name another folder.",
+            remedy="Measure with the same catalogue, cost and release mode, or name another folder.",
         )
     if request.expiry <= federation.now():
         return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collegium.client import Federation
     from collegium.indicators.edition import Edition
     from collegium.registry import Registry
+    from collegium.sql.release import Mode
 
 __all__ = ["add_commands"]
 
@@ -25,6 +26,9 @@ CatalogueOption = Annotated[str, typer.Option("--catalogue", help="NAME/VERSION.
 RhoOption = Annotated[
     list[str] | None,
     typer.Option("--rho", help="zCDP rho that the year may cost a person: 0.5 for each kind of person, or student=0.5 for one."),
+]
+NationalOption = Annotated[
+    bool, typer.Option("--national", help="National sums, by province as the registry groups them; no university's figure exists.")
 ]
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where measurements are kept.")]
 HomeOption = Annotated[
@@ -47,6 +51,7 @@ def plan(
     catalogue: CatalogueOption = "",
     rho: RhoOption = None,
     under: Annotated[str, typer.Option("--under", help="Only indicators of this primary or secondary one, such as S06.")] = "",
+    national: NationalOption = False,
     as_json: JsonOption = False,
     lang: LanguageOption = "en",
     home: HomeOption = None,
@@ -57,7 +62,7 @@ def plan(
 
     with _federation(home, lang) as federation:
         registry = federation.registry
-        planned = make(registry, _catalogue(registry, catalogue), period, _amounts(rho or ["0.5"], registry))
+        planned = make(registry, _catalogue(registry, catalogue), period, _amounts(rho or ["0.5"], registry), _mode(national))
         request = federation.plan_questions(list(zip(planned.batch.questions, planned.batch.views, strict=True)))
     if as_json:
         _say(json.dumps(plan_tree(planned, request, under), ensure_ascii=False, indent=1))
@@ -71,6 +76,7 @@ def measure(
     catalogue: CatalogueOption = "",
     purpose: Annotated[str, typer.Option("--purpose", help="What for; data stewards read it.")] = "",
     deadline: Annotated[float, typer.Option("--deadline", help="Seconds to wait; late universities join at the next run.")] = 600.0,
+    national: NationalOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before anything is spent.")] = False,
     folder: FolderOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
@@ -86,7 +92,7 @@ def measure(
         raise Invalid("say what the measurement may cost", place="--rho", remedy="Such as --rho 0.5; see `indicators plan` first.")
     with _federation(home, lang) as federation:
         chosen = _catalogue(federation.registry, catalogue)
-        planned = make(federation.registry, chosen, period, _amounts(rho, federation.registry))
+        planned = make(federation.registry, chosen, period, _amounts(rho, federation.registry), _mode(national))
         here = _place(folder, chosen, period)
         if not yes and not (here / "request.note").exists():
             _confirm(planned.batch.charges)
@@ -106,7 +112,12 @@ def measure(
     released = sum(leaf.national.value is not None for leaf in edition.leaves)
     blurred = sum(leaf.national.mark == "…" for leaf in edition.leaves)
     _say(f"{released:,} of {len(edition.leaves):,} indicators have a figure, {blurred:,} of them marked …; all is in {here}.")
-    _say(f"{edition.coverage.answered} of {edition.coverage.asked} universities are in it. Late ones join when you run this again.")
+    late = (
+        "Its sums are closed: who is not in them joins the next measurement."
+        if national
+        else "Late ones join when you run this again."
+    )
+    _say(f"{edition.coverage.answered} of {edition.coverage.asked} universities are in it. {late}")
     for each in edition.coverage.missing[:NAMED]:
         _say(f"  not in it: {each.node}: {reason_text(each.reason, lang)}")
     _say("Next: collegium indicators report; collegium indicators show U-S06-001 --by province")
@@ -180,6 +191,10 @@ def _catalogue(registry: Registry, name: str) -> str:
         remedy = "The coordinator signs one: collegium-coordinator catalogue FILE"
         raise Invalid("the registry has no such catalogue", place="--catalogue", remedy=remedy)
     return found[-1]
+
+
+def _mode(national: bool) -> Mode:
+    return "national" if national else "per_node"
 
 
 def _amounts(texts: Sequence[str], registry: Registry) -> dict[str, int]:

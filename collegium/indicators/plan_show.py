@@ -17,8 +17,12 @@ from collegium.errors import Invalid
 from collegium.indicators.expected import Expected, expected
 from collegium.indicators.leaf import Leaf
 from collegium.indicators.measure import Planned
+from collegium.indicators.noise import universities
+from collegium.national.law import Added
 from collegium.plan import NodePlan, Plan
+from collegium.plan_modes import noise_of_sums
 from collegium.plan_show import plan_tree as request_tree
+from collegium.sql.release import Mode
 
 __all__ = ["plan_tree", "show_plan"]
 
@@ -34,7 +38,7 @@ def show_plan(planned: Planned, request: Plan, under: str, language: str) -> Non
     console = Console(highlight=False)
     expanded, batch = planned.expanded, planned.batch
     leaves = _under(planned, under)
-    nodes = _answering(request)
+    nodes = universities(_added(planned, request))
     national, single = _errors(planned, request)
     title = f"{expanded.title.get(language)} ({expanded.catalogue}), {expanded.year}"
     console.print(Line(title, style="bold"))
@@ -60,6 +64,7 @@ def plan_tree(planned: Planned, request: Plan, under: str) -> dict[str, Any]:
         "year": planned.expanded.year,
         "tables": planned.batch.histograms,
         "questions": len(planned.batch.questions),
+        "mode": _mode(planned),
         "cost": whole["cost"],
         "nodes": whole["nodes"],
         "coverage": whole["coverage"],
@@ -68,7 +73,7 @@ def plan_tree(planned: Planned, request: Plan, under: str) -> dict[str, Any]:
                 "title": leaf.title.model_dump(),
                 "unit": leaf.unit.model_dump(),
                 "half_width": _finite(national[leaf.id].half_width),
-                "half_width_one_university": _finite(single[leaf.id].half_width),
+                "half_width_one_university": None if _mode(planned) == "national" else _finite(single[leaf.id].half_width),
                 "assumed_rows": national[leaf.id].rows,
                 "marked": national[leaf.id].marked,
             }
@@ -117,7 +122,19 @@ def _cost(request: Plan) -> Iterator[str]:
 
 
 def _errors(planned: Planned, request: Plan) -> tuple[Mapping[str, Expected], Mapping[str, Expected]]:
-    return expected(planned.batch, _answering(request)), expected(planned.batch, 1)
+    return expected(planned.batch, _added(planned, request)), expected(planned.batch, 1)
+
+
+def _mode(planned: Planned) -> Mode:
+    return planned.batch.questions[0].mode
+
+
+def _added(planned: Planned, request: Plan) -> Added:
+    """What each figure would be of: releases, or the rounds of national sums as the first question has them."""
+    if _mode(planned) == "per_node":
+        return _answering(request)
+    homes = max(cost.nodes for cost in request.cost)
+    return noise_of_sums(request.questions[0].modes[-1].sums, homes)
 
 
 def _under(planned: Planned, under: str) -> list[Leaf]:
@@ -147,10 +164,21 @@ def _details(
     planned: Planned, leaves: list[Leaf], national: Mapping[str, Expected], single: Mapping[str, Expected], language: str
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, side in (("", "left"), ("", "left"), ("national", "right"), ("one university", "right"), ("unit", "left")):
+    alone = _mode(planned) == "per_node"
+    columns = [
+        ("", "left"),
+        ("", "left"),
+        ("national", "right"),
+        *([("one university", "right")] if alone else []),
+        ("unit", "left"),
+    ]
+    for name, side in columns:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for leaf in leaves:
-        wide = [f"± {_short(each[leaf.id].half_width)}{' …' if each[leaf.id].marked else ''}" for each in (national, single)]
+        wide = [
+            f"± {_short(each[leaf.id].half_width)}{' …' if each[leaf.id].marked else ''}"
+            for each in ((national, single) if alone else (national,))
+        ]
         table.add_row(leaf.id, leaf.title.get(language), *wide, leaf.unit.get(language))
     return table
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from collegium.errors import Invalid
 from collegium.indicators.families import Columns, Family, Source
 from collegium.question import MAX_COMPONENTS, Bounds, Component, GroupKey, Question
 from collegium.schema import Column, Schema
+from collegium.sql.release import Mode
 from collegium.view import Measure, MeasureColumn, View
 
 __all__ = ["bounds_of", "cells_of", "grouped", "question_of", "sizes_of", "view_of"]
@@ -66,7 +66,7 @@ def question_of(
     allowed: Mapping[object, int],
     bounds: Bounds,
     schema: Schema,
-    mode: Literal["per_node"],
+    mode: Mode,
 ) -> tuple[Question, dict[Family, dict[Columns, int]]]:
     """The question of some families of one source, and where each of their margins stands among its components."""
     source = group[0].source
@@ -93,11 +93,15 @@ def question_of(
     return question.canonical(), places
 
 
-def view_of(question: Question) -> View:
-    """The least that a view may say: the total of one table. Indicators are made of all sums, by `estimate`."""
+def view_of(question: Question, facts: Sequence[str] = ()) -> View:
+    """The least that a view may say: the total of one table. Indicators are made of all sums, by `estimate`.
+
+    `facts`: of a national question, by which its sums are told apart.
+    """
     first = next(number for number, component in enumerate(question.components) if component.kind != "total")
     return View(
         measures=(Measure(label="total", kind="value", parts=(first,)),),
         columns=(MeasureColumn(measure=0),),
+        facts=tuple(facts),
         sets=((),) if question.group else None,
     )

@@ -90,7 +90,7 @@ def check_smallest(plan: Plan, smallest: int) -> None:
     if plan.least < smallest:
         raise Refused(
             f"a sum of {plan.least} universities is smaller than the policy allows", by="policy", place="national plan",
-            remedy="Ask more universities, or tolerate fewer dropouts.", reason="not-allowed",
+            remedy="Ask more universities, or tolerate fewer dropouts.", reason="too-few",
         )  # fmt: skip
 
 

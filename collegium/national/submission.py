@@ -19,7 +19,7 @@ from collegium.national.mask import TRUSTEES, U64, mask_chunks, mask_key, new_se
 from collegium.national.seal import SealingKey, SeedContext, open_seed, seal_seed
 from collegium.national.statements import Plan, Submit, plan_digest
 
-__all__ = ["Hidden", "hide", "mask_total", "open_submission"]
+__all__ = ["Hidden", "check_submission", "hide", "mask_total", "open_sealed", "open_submission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ def hide(plan_note: bytes, plan: Plan, member: int, node: Verifier, unmasked: U6
     return Hidden(tuple(sealed), mask(unmasked, keys), commitment(digest, member, salt, unmasked), salt)
 
 
+def check_submission(note: bytes, plan_note: bytes, roster: Roster) -> Submit:
+    """The statement, signed by the roster's key of the member it names, and for this plan. Raises NotVerified, Invalid."""
+    submit = Submit.open(note, [roster.verifier(Submit.read(note).member)])
+    if submit.plan != plan_digest(plan_note).hex():
+        raise NotVerified("the submission belongs to another plan", place=f"submission of member {submit.member}")
+    return submit
+
+
 def open_submission(
     note: bytes, sealed: bytes, plan_note: bytes, roster: Roster, place: int, key: SealingKey
 ) -> tuple[Submit, bytes]:
@@ -60,16 +68,17 @@ def open_submission(
         NotVerified: one does not hold. The trustee then reports the member as rejected; the round goes on without it.
     """
     # (1)
-    digest = plan_digest(plan_note)
-    member = Submit.read(note).member
-    verifier = roster.verifier(member)
-    submit = Submit.open(note, [verifier])
-    if submit.plan != digest.hex():
-        raise NotVerified("the submission belongs to another plan", place=f"submission of member {member}")
+    submit = check_submission(note, plan_note, roster)
     # (2)
+    return submit, open_sealed(submit, sealed, plan_note, roster, place, key)
+
+
+def open_sealed(submit: Submit, sealed: bytes, plan_note: bytes, roster: Roster, place: int, key: SealingKey) -> bytes:
+    """The seed of a submission that `check_submission` has let through. Raises NotVerified."""
     if hashlib.sha256(sealed).hexdigest() != submit.seeds[place]:
-        raise NotVerified("this is not the sealed seed that was signed", place=f"submission of member {member}")
-    return submit, open_seed(key, sealed, SeedContext(digest, member, place, verifier.raw))
+        raise NotVerified("this is not the sealed seed that was signed", place=f"submission of member {submit.member}")
+    node_key = roster.verifier(submit.member).raw
+    return open_seed(key, sealed, SeedContext(plan_digest(plan_note), submit.member, place, node_key))
 
 
 def mask_total(plan_note: bytes, length: int, place: int, participants: Participants, seeds: Mapping[int, bytes]) -> U64:

@@ -27,7 +27,7 @@ from collegium.national.plan import Wanted, check_plan, check_roster, check_trus
 from collegium.national.share import variance_factor
 from collegium.national.statements import Check, Plan, Result, Unmask, lot
 
-__all__ = ["Known", "Round", "Verified", "recompute", "verify_round"]
+__all__ = ["Known", "Round", "Verified", "check_unmasks", "recompute", "verify_round"]
 
 Vectors = Callable[[str], BinaryIO]
 
@@ -93,7 +93,7 @@ def verify_round(evidence: Round, known: Known) -> Verified:
     participants = check_close(evidence.plan, plan, roster, evidence.closed, evidence.submits, known.logs)
     # (4)
     plan_id, close_id = statement_id(evidence.plan), statement_id(evidence.closed.note)
-    unmasks = _unmasks(plan, plan_id, close_id, evidence.unmasks)
+    unmasks = check_unmasks(plan, plan_id, close_id, evidence.unmasks)
     # (5)
     ids = tuple(statement_id(note) for note in evidence.unmasks)
     drawn = Verifier.parse(plan.trustees[lot(ids)].key)
@@ -126,7 +126,8 @@ def recompute(length: int, participants: Participants, unmasks: Sequence[Unmask]
     return total.signed()
 
 
-def _unmasks(plan: Plan, plan_id: str, close_id: str, notes: Sequence[bytes]) -> list[Unmask]:
+def check_unmasks(plan: Plan, plan_id: str, close_id: str, notes: Sequence[bytes]) -> list[Unmask]:
+    """UNMASK of the plan's three trustees in its order, each for exactly this close. Raises NotVerified, Invalid."""
     if len(notes) != TRUSTEES:
         raise NotVerified("a result needs the masks of three trustees", place="unmask")
     unmasks = []

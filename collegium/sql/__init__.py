@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collegium.sql.compile import Compiled, compile_sql
 from collegium.sql.grammar import GRAMMAR, Form
+from collegium.sql.release import Mode
 from collegium.sql.several import MAX_STATEMENTS, compile_statements
 
-__all__ = ["GRAMMAR", "MAX_STATEMENTS", "Compiled", "Form", "compile_sql", "compile_statements"]
+__all__ = ["GRAMMAR", "MAX_STATEMENTS", "Compiled", "Form", "Mode", "compile_sql", "compile_statements"]

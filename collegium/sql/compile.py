@@ -20,6 +20,7 @@ from collegium.sql.grouping import Grouping, compile_grouping
 from collegium.sql.keys import Key, compile_key, is_key, unaliased
 from collegium.sql.measures import a_kind, compile_measure
 from collegium.sql.parse import Statement, parse_statement
+from collegium.sql.release import Mode
 from collegium.sql.scope import Scope, open_scope
 from collegium.sql.sets import measure_margins
 from collegium.sql.source import Source
@@ -51,6 +52,7 @@ def compile_sql(
     max_rows: int | None = None,
     max_groups: int | None = None,
     clips: Mapping[str, tuple[Number, Number]] | None = None,
+    mode: Mode = "per_node",
 ) -> Compiled:
     """The question of a statement.
 
@@ -60,11 +62,12 @@ def compile_sql(
         rho: what the whole question may cost, in nano-rho; each component gets an equal part, rounded down.
         max_rows, max_groups: person bounds instead of the dataset's.
         clips: for a column that is summed, the ends to which one person's sum in a cell is clipped, in natural units.
+        mode: how the figures leave the universities, where the statement does not say with RELEASE.
 
     Raises:
         Invalid: the text is outside the grammar, names what the schema lacks, or the bounds do not fit; with the place.
     """
-    return finish([draft(sql, schema, max_rows=max_rows, max_groups=max_groups, clips=clips)], rho, schema)[0]
+    return finish([draft(sql, schema, max_rows=max_rows, max_groups=max_groups, clips=clips, mode=mode)], rho, schema)[0]
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,13 @@ class Draft:
     components: Components
     view: View
     fact_filter: Mapping[str, frozenset[str]] | None
+    mode: Mode
 
     @property
     def cells(self) -> object:
         """Statements that agree in this are one question: their components count the same rows in the same cells."""
         keys = tuple((key.name, key.edges, key.cases) for key in self.grouping.keys if key.kind != "fact")
-        return self.dataset, self.predicate, keys, self.grouping.sets, self.bounds
+        return self.dataset, self.predicate, keys, self.grouping.sets, self.bounds, self.mode
 
 
 def draft(
@@ -93,6 +97,7 @@ def draft(
     max_rows: int | None = None,
     max_groups: int | None = None,
     clips: Mapping[str, tuple[Number, Number]] | None = None,
+    mode: Mode = "per_node",
 ) -> Draft:
     """The draft of one statement. Arguments and refusals as `compile_sql`."""
     statement = parse_statement(sql)
@@ -110,7 +115,7 @@ def draft(
     for name in components.clips:
         if not any(component.column == name and component.kind == "sum" for component in components.found):
             raise Invalid(f"there is no SUM({name}) in the statement", place=f"clip of {name}", remedy="Leave the clip out.")
-    return Draft(scope.dataset_name, predicate, grouping, bounds, components, view, fact_filter)
+    return Draft(scope.dataset_name, predicate, grouping, bounds, components, view, fact_filter, statement.release or mode)
 
 
 def finish(drafts: Sequence[Draft], rho: int, schema: Schema) -> list[Compiled]:
@@ -141,6 +146,7 @@ def finish(drafts: Sequence[Draft], rho: int, schema: Schema) -> list[Compiled]:
             ),
             components=tuple(component.model_copy(update={"rho": _share(rho, len(everything))}) for component in everything),
             bounds=first.bounds,
+            mode=first.mode,
             schema_id=schema.id,
         ).canonical()
     except ValidationError as error:  # limits over the whole question, such as the terms of all its conditions

@@ -28,7 +28,8 @@ GRAMMAR: dict[str, Form] = {
         Form(
             "statement",
             "statement",
-            "SELECT keys and measures FROM dataset [WHERE condition] [GROUP BY keys] [HAVING ...] [ORDER BY ...] [LIMIT n]",
+            "SELECT keys and measures FROM dataset [WHERE condition] [GROUP BY keys] [HAVING ...] [ORDER BY ...] [LIMIT n] "
+            "[RELEASE ...]",
             "SELECT study_level, COUNT(*) FROM graduate WHERE year = 2025 GROUP BY study_level",
             "One question about one dataset; rows never leave a university, so every item is a key or a measure.",
         ),
@@ -264,6 +265,13 @@ GRAMMAR: dict[str, Form] = {
             "ORDER BY ... LIMIT n",
             "ORDER BY COUNT(*) DESC LIMIT 10",
             "Shows the first n rows, and says how many of the others may belong among them.",
+        ),
+        Form(
+            "release",
+            "choice",
+            "RELEASE NATIONAL (or RELEASE PER NODE, the default), as the last words",
+            "RELEASE NATIONAL",
+            "Only the sum over all universities is uncovered, with the noise of one of them; no university's own figure exists.",
         ),
     )
 }

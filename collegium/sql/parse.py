@@ -14,6 +14,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from collegium.errors import Invalid
 from collegium.sql.grammar import CLAUSES, remedy
+from collegium.sql.release import Mode, split_release
 from collegium.sql.source import Source
 
 __all__ = ["MAX_CHARACTERS", "MAX_NESTING", "Statement", "parse_statement"]
@@ -44,6 +45,7 @@ class Statement:
     having: exp.Expr | None = None
     order: tuple[exp.Expr, ...] = ()
     limit: exp.Expr | None = None
+    release: Mode | None = None  # None: the statement does not say
 
 
 def parse_statement(text: str) -> Statement:
@@ -54,6 +56,7 @@ def parse_statement(text: str) -> Statement:
     """
     source = _tokens(text)
     _check_tokens(source)
+    source, release = split_release(source)
     select = _parse(source)
     for name, (word, why, then) in CLAUSES.items():
         part = select.args.get(name)
@@ -85,6 +88,7 @@ def parse_statement(text: str) -> Statement:
         having=having.this if having is not None else None,
         order=tuple(order.expressions) if order is not None else (),
         limit=select.args.get("limit"),
+        release=release,
     )
 
 

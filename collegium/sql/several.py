@@ -12,6 +12,7 @@ from collegium.accounting import split
 from collegium.errors import Invalid
 from collegium.schema import Schema
 from collegium.sql.compile import Compiled, Draft, Number, draft, finish
+from collegium.sql.release import Mode
 
 __all__ = ["MAX_STATEMENTS", "compile_statements"]
 
@@ -26,6 +27,7 @@ def compile_statements(
     max_rows: int | None = None,
     max_groups: int | None = None,
     clips: Mapping[str, tuple[Number, Number]] | None = None,
+    mode: Mode = "per_node",
 ) -> list[Compiled]:
     """The questions of statements, in their order; `rho` is what all may cost in nano-rho, shared equally among statements.
 
@@ -34,7 +36,7 @@ def compile_statements(
     """
     if not 1 <= len(statements) <= MAX_STATEMENTS:
         raise Invalid(f"a request has 1 to {MAX_STATEMENTS} statements", place="sql", remedy="Ask several requests.")
-    drafts = [draft(each, schema, max_rows=max_rows, max_groups=max_groups, clips=clips) for each in statements]
+    drafts = [draft(each, schema, max_rows=max_rows, max_groups=max_groups, clips=clips, mode=mode) for each in statements]
     shares = split(rho, [1] * len(drafts))
     alike: list[list[int]] = []
     for number, each in enumerate(drafts):

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ollegium/v1/federation.proto\x12\x0c\x63ollegium.v1\" \n\x0fRegistryRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\"Q\n\rRegistryReply\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x12\x0c\n\x04more\x18\x04 \x01(\x08\"\x0e\n\x0cNodesRequest\"3\n\nNodesReply\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.collegium.v1.NodeLine\"\xdf\x01\n\x08NodeLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32!.collegium.v1.NodeLine.FactsEntry\x12\x11\n\tenrolment\x18\x03 \x01(\x04\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x11\n\tlast_seen\x18\x05 \x01(\x03\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1c.collegium.v1.NodeStatusLine\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0eNodeStatusLine\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08snapshot\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\x03 \x03(\t\x12\x15\n\rregistry_size\x18\x04 \x01(\x04\x12\x0e\n\x06policy\x18\x05 \x01(\x0c\".\n\nAskRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\x0c\"}\n\x08Progress\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\r\x12\x10\n\x08released\x18\x03 \x01(\r\x12\x0f\n\x07refused\x18\x04 \x01(\r\x12\x0c\n\x04held\x18\x05 \x01(\r\x12\x0f\n\x07missing\x18\x06 \x01(\r\x12\x0c\n\x04\x64one\x18\x07 \x01(\x08\"J\n\rResultRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07refresh\x18\x02 \x01(\x08\x12\x14\n\x0cwait_seconds\x18\x03 \x01(\x01\"\xfd\x01\n\nResultPart\x12\x11\n\x07request\x18\x01 \x01(\x0cH\x00\x12\x13\n\tindicator\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07release\x18\x04 \x01(\x0cH\x00\x12\x0e\n\x04\x62lob\x18\x05 \x01(\x0cH\x00\x12\x14\n\nwithdrawal\x18\x06 \x01(\x0cH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.collegium.v1.ProgressH\x00\x12\x31\n\x07receipt\x18\x08 \x01(\x0b\x32\x1e.collegium.v1.StatementReceiptH\x00\x12\x13\n\tstatement\x18\t \x01(\x0cH\x00\x42\x06\n\x04part\"4\n\x10StatementReceipt\x12\x11\n\tstatement\x18\x01 \x01(\t\x12\r\n\x05proof\x18\x02 \x01(\x0c\" \n\x0fRequestsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"<\n\rRequestsReply\x12+\n\x08requests\x18\x01 \x03(\x0b\x32\x19.collegium.v1.RequestLine\"j\n\x0bRequestLine\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\x03\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12(\n\x08progress\x18\x04 \x01(\x0b\x32\x16.collegium.v1.Progress2\xd9\x02\n\nFederation\x12\x46\n\x08Registry\x12\x1d.collegium.v1.RegistryRequest\x1a\x1b.collegium.v1.RegistryReply\x12=\n\x05Nodes\x12\x1a.collegium.v1.NodesRequest\x1a\x18.collegium.v1.NodesReply\x12\x39\n\x03\x41sk\x12\x18.collegium.v1.AskRequest\x1a\x16.collegium.v1.Progress0\x01\x12\x41\n\x06Result\x12\x1b.collegium.v1.ResultRequest\x1a\x18.collegium.v1.ResultPart0\x01\x12\x46\n\x08Requests\x12\x1d.collegium.v1.RequestsRequest\x1a\x1b.collegium.v1.RequestsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ollegium/v1/federation.proto\x12\x0c\x63ollegium.v1\" \n\x0fRegistryRequest\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\"Q\n\rRegistryReply\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\x12\x0c\n\x04more\x18\x04 \x01(\x08\"\x1d\n\x0cNodesRequest\x12\r\n\x05\x62rief\x18\x01 \x01(\x08\"`\n\nNodesReply\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.collegium.v1.NodeLine\x12+\n\x08trustees\x18\x02 \x03(\x0b\x32\x19.collegium.v1.TrusteeLine\"\xdf\x01\n\x08NodeLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32!.collegium.v1.NodeLine.FactsEntry\x12\x11\n\tenrolment\x18\x03 \x01(\x04\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x11\n\tlast_seen\x18\x05 \x01(\x03\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1c.collegium.v1.NodeStatusLine\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0eNodeStatusLine\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08snapshot\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tasets\x18\x03 \x03(\t\x12\x15\n\rregistry_size\x18\x04 \x01(\x04\x12\x0e\n\x06policy\x18\x05 \x01(\x0c\"|\n\x0bTrusteeLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x11\n\tlast_seen\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rregistry_size\x18\x05 \x01(\x04\x12\x11\n\tkey_until\x18\x06 \x01(\x03\".\n\nAskRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\x0c\"}\n\x08Progress\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\r\x12\x10\n\x08released\x18\x03 \x01(\r\x12\x0f\n\x07refused\x18\x04 \x01(\r\x12\x0c\n\x04held\x18\x05 \x01(\r\x12\x0f\n\x07missing\x18\x06 \x01(\r\x12\x0c\n\x04\x64one\x18\x07 \x01(\x08\"J\n\rResultRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07refresh\x18\x02 \x01(\x08\x12\x14\n\x0cwait_seconds\x18\x03 \x01(\x01\"\xfd\x01\n\nResultPart\x12\x11\n\x07request\x18\x01 \x01(\x0cH\x00\x12\x13\n\tindicator\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07release\x18\x04 \x01(\x0cH\x00\x12\x0e\n\x04\x62lob\x18\x05 \x01(\x0cH\x00\x12\x14\n\nwithdrawal\x18\x06 \x01(\x0cH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.collegium.v1.ProgressH\x00\x12\x31\n\x07receipt\x18\x08 \x01(\x0b\x32\x1e.collegium.v1.StatementReceiptH\x00\x12\x13\n\tstatement\x18\t \x01(\x0cH\x00\x42\x06\n\x04part\"4\n\x10StatementReceipt\x12\x11\n\tstatement\x18\x01 \x01(\t\x12\r\n\x05proof\x18\x02 \x01(\x0c\" \n\x0fRequestsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"<\n\rRequestsReply\x12+\n\x08requests\x18\x01 \x03(\x0b\x32\x19.collegium.v1.RequestLine\"j\n\x0bRequestLine\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\x03\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12(\n\x08progress\x18\x04 \x01(\x0b\x32\x16.collegium.v1.Progress2\xd9\x02\n\nFederation\x12\x46\n\x08Registry\x12\x1d.collegium.v1.RegistryRequest\x1a\x1b.collegium.v1.RegistryReply\x12=\n\x05Nodes\x12\x1a.collegium.v1.NodesRequest\x1a\x18.collegium.v1.NodesReply\x12\x39\n\x03\x41sk\x12\x18.collegium.v1.AskRequest\x1a\x16.collegium.v1.Progress0\x01\x12\x41\n\x06Result\x12\x1b.collegium.v1.ResultRequest\x1a\x18.collegium.v1.ResultPart0\x01\x12\x46\n\x08Requests\x12\x1d.collegium.v1.RequestsRequest\x1a\x1b.collegium.v1.RequestsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,31 +38,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYREPLY']._serialized_start=81
   _globals['_REGISTRYREPLY']._serialized_end=162
   _globals['_NODESREQUEST']._serialized_start=164
-  _globals['_NODESREQUEST']._serialized_end=178
-  _globals['_NODESREPLY']._serialized_start=180
-  _globals['_NODESREPLY']._serialized_end=231
-  _globals['_NODELINE']._serialized_start=234
-  _globals['_NODELINE']._serialized_end=457
-  _globals['_NODELINE_FACTSENTRY']._serialized_start=413
-  _globals['_NODELINE_FACTSENTRY']._serialized_end=457
-  _globals['_NODESTATUSLINE']._serialized_start=459
-  _globals['_NODESTATUSLINE']._serialized_end=567
-  _globals['_ASKREQUEST']._serialized_start=569
-  _globals['_ASKREQUEST']._serialized_end=615
-  _globals['_PROGRESS']._serialized_start=617
-  _globals['_PROGRESS']._serialized_end=742
-  _globals['_RESULTREQUEST']._serialized_start=744
-  _globals['_RESULTREQUEST']._serialized_end=818
-  _globals['_RESULTPART']._serialized_start=821
-  _globals['_RESULTPART']._serialized_end=1074
-  _globals['_STATEMENTRECEIPT']._serialized_start=1076
-  _globals['_STATEMENTRECEIPT']._serialized_end=1128
-  _globals['_REQUESTSREQUEST']._serialized_start=1130
-  _globals['_REQUESTSREQUEST']._serialized_end=1162
-  _globals['_REQUESTSREPLY']._serialized_start=1164
-  _globals['_REQUESTSREPLY']._serialized_end=1224
-  _globals['_REQUESTLINE']._serialized_start=1226
-  _globals['_REQUESTLINE']._serialized_end=1332
-  _globals['_FEDERATION']._serialized_start=1335
-  _globals['_FEDERATION']._serialized_end=1680
+  _globals['_NODESREQUEST']._serialized_end=193
+  _globals['_NODESREPLY']._serialized_start=195
+  _globals['_NODESREPLY']._serialized_end=291
+  _globals['_NODELINE']._serialized_start=294
+  _globals['_NODELINE']._serialized_end=517
+  _globals['_NODELINE_FACTSENTRY']._serialized_start=473
+  _globals['_NODELINE_FACTSENTRY']._serialized_end=517
+  _globals['_NODESTATUSLINE']._serialized_start=519
+  _globals['_NODESTATUSLINE']._serialized_end=627
+  _globals['_TRUSTEELINE']._serialized_start=629
+  _globals['_TRUSTEELINE']._serialized_end=753
+  _globals['_ASKREQUEST']._serialized_start=755
+  _globals['_ASKREQUEST']._serialized_end=801
+  _globals['_PROGRESS']._serialized_start=803
+  _globals['_PROGRESS']._serialized_end=928
+  _globals['_RESULTREQUEST']._serialized_start=930
+  _globals['_RESULTREQUEST']._serialized_end=1004
+  _globals['_RESULTPART']._serialized_start=1007
+  _globals['_RESULTPART']._serialized_end=1260
+  _globals['_STATEMENTRECEIPT']._serialized_start=1262
+  _globals['_STATEMENTRECEIPT']._serialized_end=1314
+  _globals['_REQUESTSREQUEST']._serialized_start=1316
+  _globals['_REQUESTSREQUEST']._serialized_end=1348
+  _globals['_REQUESTSREPLY']._serialized_start=1350
+  _globals['_REQUESTSREPLY']._serialized_end=1410
+  _globals['_REQUESTLINE']._serialized_start=1412
+  _globals['_REQUESTLINE']._serialized_end=1518
+  _globals['_FEDERATION']._serialized_start=1521
+  _globals['_FEDERATION']._serialized_end=1866
 # @@protoc_insertion_point(module_scope)

@@ -25,14 +25,18 @@ class RegistryReply(_message.Message):
     def __init__(self, first: _Optional[int] = ..., entries: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[bytes] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class NodesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("brief",)
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    brief: bool
+    def __init__(self, brief: _Optional[bool] = ...) -> None: ...
 
 class NodesReply(_message.Message):
-    __slots__ = ("nodes",)
+    __slots__ = ("nodes", "trustees")
     NODES_FIELD_NUMBER: _ClassVar[int]
+    TRUSTEES_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeLine]
-    def __init__(self, nodes: _Optional[_Iterable[_Union[NodeLine, _Mapping]]] = ...) -> None: ...
+    trustees: _containers.RepeatedCompositeFieldContainer[TrusteeLine]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodeLine, _Mapping]]] = ..., trustees: _Optional[_Iterable[_Union[TrusteeLine, _Mapping]]] = ...) -> None: ...
 
 class NodeLine(_message.Message):
     __slots__ = ("name", "facts", "enrolment", "connected", "last_seen", "status")
@@ -70,6 +74,22 @@ class NodeStatusLine(_message.Message):
     registry_size: int
     policy: bytes
     def __init__(self, version: _Optional[str] = ..., snapshot: _Optional[str] = ..., datasets: _Optional[_Iterable[str]] = ..., registry_size: _Optional[int] = ..., policy: _Optional[bytes] = ...) -> None: ...
+
+class TrusteeLine(_message.Message):
+    __slots__ = ("name", "connected", "last_seen", "version", "registry_size", "key_until")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    KEY_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    connected: bool
+    last_seen: int
+    version: str
+    registry_size: int
+    key_until: int
+    def __init__(self, name: _Optional[str] = ..., connected: _Optional[bool] = ..., last_seen: _Optional[int] = ..., version: _Optional[str] = ..., registry_size: _Optional[int] = ..., key_until: _Optional[int] = ...) -> None: ...
 
 class AskRequest(_message.Message):
     __slots__ = ("request", "details")

@@ -39,6 +39,7 @@ class University:
     budget: str = '[budget.student]\nperiod = "year"\nepsilon = 20\nlifetime_epsilon = 100\n'
     coordinator: str = ""  # the body of node.toml's [coordinator]
     allow: Sequence[str] = field(default_factory=tuple)  # researchers
+    release: Sequence[str] = field(default_factory=tuple)  # more words of `allow`, such as --release both --smallest 4
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Ministry:
 
 
 class Federation:
-    """Folders under `root`: ministry/, nodes/NAME/, researchers/NAME/, logs/. Stop it, or use it as a context manager."""
+    """Folders under `root`: ministry/, nodes/NAME/, trustees/NAME/, researchers/NAME/, logs/. Stop it, or use it in a `with`."""
 
     def __init__(self, root: Path, ministry: Ministry, *, say: Callable[[str], None] = lambda text: None) -> None:
         self.root = root
@@ -73,6 +74,9 @@ class Federation:
 
     def node_home(self, name: str) -> Path:
         return self.root / "nodes" / name
+
+    def trustee_home(self, name: str) -> Path:
+        return self.root / "trustees" / name
 
     def researcher_home(self, name: str) -> Path:
         return self.root / "researchers" / name
@@ -111,7 +115,7 @@ class Federation:
         self.run("collegium-node", "join", token, "--home", home)
         self.run("collegium-node", "snapshot", "first", "--home", home)
         for researcher in university.allow:
-            self.run("collegium-node", "allow", "--researcher", researcher, "--home", home)
+            self.run("collegium-node", "allow", "--researcher", researcher, *university.release, "--home", home)
 
     def start_node(self, name: str) -> None:
         self.start(name, "collegium-node", "serve", "--home", self.node_home(name))
@@ -133,6 +137,16 @@ class Federation:
             list(pool.map(bring_up, universities))
         if researchers:
             self.wait_connected(researchers[0], len(universities))
+
+    # The trustees
+
+    def install_trustee(self, name: str) -> None:
+        token = self.run("collegium-coordinator", "invite", "trustee", name, "--home", self.home).strip()
+        self.run("collegium-trustee", "init", "--home", self.trustee_home(name))
+        self.run("collegium-trustee", "join", token, "--home", self.trustee_home(name))
+
+    def start_trustee(self, name: str) -> None:
+        self.start(name, "collegium-trustee", "serve", "--home", self.trustee_home(name))
 
     # The researchers
 

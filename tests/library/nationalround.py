@@ -29,7 +29,7 @@ from collegium.national.verify import Known, Round
 
 __all__ = ["COORDINATOR", "COSIGNERS", "NODES", "SEALING", "TRUSTEES", "WANTED", "Country", "node_signer", "place", "view"]
 
-FED = "edu.example"
+FED = "example"
 T = 1_800_000_000
 COORDINATOR = Signer.from_seed(f"{FED}/coordinator/statements", b"\1" * 32)
 COORDINATOR_LOG = Signer.from_seed(f"{FED}/coordinator", b"\2" * 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from collegium.log.note import Signer, encode_base64
 from collegium.log.statement import statement_id
 from collegium.plan import Plan
 from collegium.planning import plan_of
+from collegium.registration import Partition
 from collegium.registry import Registry
 from collegium.statements import Federation, Invitation, LogPlace, Party, Policy, PolicySnapshot, RegistryView, SchemaEntry
 from collegium.tls import make_ca
@@ -65,8 +67,14 @@ def allowing(mode: str = "allow", datasets: Sequence[str] = ("*",), **more: Any)
     }
 
 
-def registry(campuses: Sequence[Campus]) -> Registry:
-    """With these universities and the asker."""
+def registry(
+    campuses: Sequence[Campus],
+    *,
+    groups: Sequence[Sequence[str]] = (),
+    homes: int | None = None,
+    trustees: Sequence[str] = (),
+) -> Registry:
+    """With these universities and the asker. `groups`: a partition by province. `homes`: at so many nodes a student can be."""
     top = key(f"{FED}/registry/statements")
     keys = {
         "registry": top.vkey,
@@ -76,19 +84,22 @@ def registry(campuses: Sequence[Campus]) -> Registry:
     }
     ca = make_ca(FED, clock=lambda: float(NOW))[0].decode()
     toml = SCHEMA.read_text(encoding="utf-8")
+    if homes is not None:
+        toml = re.sub(r"max_nodes_per_person = [0-9]+", f"max_nodes_per_person = {homes}", toml)
     entries = [
         Federation(federation=FED, ca=ca, delta="1e-6", time=1, **keys).sign(top),
         SchemaEntry(name="higher-education", version=1, toml=toml, time=2).sign(top),
     ]
-    for campus in (*campuses, None):
+    for campus in (*campuses, *(Campus(name) for name in trustees), None):
         name, role = (campus.name, "node") if campus is not None else (ASKER, "researcher")
+        role = "trustee" if name in trustees else role
         once = key(f"{FED}/{name}/invitation")
-        facts = {"province": campus.province, "character": "01", "level": "本科"} if campus is not None else {}
+        facts = {"province": campus.province, "character": "01", "level": "本科"} if campus is not None and role == "node" else {}
         invitation = Invitation(
             role=role,
             name=name,
             facts=facts,
-            enrolment=campus.enrolment if campus is not None else 0,
+            enrolment=campus.enrolment if campus is not None and role == "node" else 0,
             expiry=100,
             key=once.vkey,
             time=3,
@@ -105,6 +116,8 @@ def registry(campuses: Sequence[Campus]) -> Registry:
             time=9,
         ).sign(once, statements_key(name))
         entries += [invitation, party]
+    if groups:
+        entries.append(Partition(fact="province", groups=tuple(tuple(group) for group in groups), time=9).sign(top))
     made = Registry(top.vkey)
     made.extend(entries)
     return made

@@ -34,3 +34,26 @@ def test_a_lie_named_on_the_page_exists() -> None:
     named = [lie for group in re.findall(r"is_convicted` \(([^)]+)\)", page) for lie in re.findall(r"`([a-z_]+)`", group)]
     assert len(named) >= 9
     assert all(f"@lie\ndef {lie}(" in node for lie in named)
+
+
+def test_a_move_of_a_national_sum_named_on_a_page_exists() -> None:
+    """The table of national sums names moves by their functions, and tests without a path are those of a whole round."""
+    attacks = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tests/attacks").glob("national*.py")))
+    rounds = (ROOT / "tests/library/national/test_round.py").read_text("utf-8")
+    hazards = (ROOT / "docs/hazards.md").read_text("utf-8")
+    moves = {move for group in re.findall(r"whoever_made_it` \(([^)]+)\)", hazards) for move in re.findall(r"`([a-z_]+)`", group)}
+    table = (ROOT / "docs/national-sums.md").read_text("utf-8").split("found by the audit: move")[1].split("\n\n")[0]
+    for name in re.findall(r"`([a-z_0-9]+)`", table):
+        if name.startswith("test_"):
+            assert f"def {name}(" in rounds, name
+        else:
+            moves.add(name)
+    assert len(moves) >= 40
+    unknown = {move for move in moves - {"wrong_scale"} if f"def {move}(" not in attacks}
+    assert not unknown
+
+
+def test_a_test_named_on_the_page_of_national_sums_exists() -> None:
+    page = (ROOT / "docs/national-sums.md").read_text("utf-8")
+    for file, test in re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z0-9_]+))?`", page):
+        assert re.search(rf"def {test or 'test_'}", (ROOT / file).read_text("utf-8")), (file, test)

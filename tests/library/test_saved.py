@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from collegium.asking import Ask
+from collegium.compiling import compile_request
 from collegium.errors import Invalid
 from collegium.saved import Saved, read_range, read_saved, read_values
+from collegium.schema import read_schema
 
 TEXT = """
 title = "Graduates"
@@ -103,3 +106,13 @@ def test_values_and_ranges() -> None:
     for text in ("year", "year=", "year=2:1", "year=1:1000", "year=a:b", "=1:2", "year=1,1", "year=1:2:3"):
         with pytest.raises(Invalid):
             read_range(text)
+
+
+def test_a_file_says_its_release_mode(tmp_path: Path) -> None:
+    assert saved(tmp_path).settings({"province": "11"})["mode"] == "per_node"
+    examples = Path(__file__).parents[2] / "examples"
+    settings = read_saved(examples / "national" / "placement.toml").settings()
+    (compiled,) = compile_request(Ask(**settings), read_schema(examples / "higher-education" / "schema.toml"), 10**7)
+    assert (settings["mode"], compiled.question.mode) == ("national", "national")
+    with pytest.raises(Invalid):
+        saved(tmp_path, TEXT.replace("max_groups = 2", 'mode = "nationwide"'))

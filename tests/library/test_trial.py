@@ -205,3 +205,11 @@ def test_the_engine_is_the_nodes_own_code(folder: Path) -> None:
     ((payload, scales),) = trial_engine().answer(next(iter(sorted(folder.iterdir()))), SCHEMA, [layout])
     assert abs(int(np.frombuffer(payload, "<i8")[0]) - 600) <= 5
     assert scale_is_right(scales[0], layout.parts[0])
+
+
+def test_a_national_sum_is_not_tried_on_invented_rows(tmp_path: Path) -> None:
+    (tmp_path / "graduate.csv").write_text("pid\n1\n", encoding="utf-8")
+    with pytest.raises(Invalid, match="trustees") as caught:
+        Trial(tmp_path, SCHEMA).ask("SELECT COUNT(*) AS n FROM graduate RELEASE NATIONAL", epsilon=1)
+    assert caught.value.place == "mode"
+    assert caught.value.remedy

@@ -80,7 +80,7 @@ def test_a_smallest_participation_below_the_policy() -> None:
 
 def test_an_invented_node() -> None:
     real = country().roster.nodes
-    invented = RosterNode(node="node-006", key=Signer.from_seed("edu.example/node-006/statements", b"x" * 32).vkey)
+    invented = RosterNode(node="node-006", key=Signer.from_seed("example/node-006/statements", b"x" * 32).vkey)
     roster = Roster(nodes=(*real[:5], invented))
     one = country(roster=roster.blob)
     evidence = one.evidence(PRESENT)
@@ -378,7 +378,7 @@ def test_a_result_that_the_trustee_drawn_by_lot_has_not_checked() -> None:
     for signer in (COORDINATOR, TRUSTEES[(drawn + 1) % 3]):
         check = Check.read(whole).sign(signer)
         round_ = one.round(closed, unmasks, check, one.result(closed, unmasks, check, total))
-        refused(one, round_, NotVerified, "not signed by edu.example/trustee")
+        refused(one, round_, NotVerified, "not signed by example/trustee")
     elsewhere = one.check(closed, unmasks, total, close="e" * 64)
     round_ = one.round(closed, unmasks, elsewhere, one.result(closed, unmasks, elsewhere, total))
     refused(one, round_, NotVerified, "check is about other statements")

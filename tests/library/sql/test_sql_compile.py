@@ -11,7 +11,7 @@ import pytest
 from collegium.errors import Invalid
 from collegium.question import Bounds
 from collegium.schema import Schema, parse_schema, read_schema
-from collegium.sql import compile_sql
+from collegium.sql import compile_sql, compile_statements
 
 ROOT = Path(__file__).parents[3]
 SCHEMA: Schema = read_schema(ROOT / "examples/higher-education/schema.toml")
@@ -153,3 +153,54 @@ def test_facts_alone_leave_the_question_as_it_is() -> None:
     assert by_fact.view.facts == ("province",)
     assert plain.fact_filter is None
     assert by_fact.fact_filter == {"level": frozenset({"本科"})}
+
+
+@pytest.mark.parametrize(
+    ("clause", "default", "mode"),
+    [
+        ("", "per_node", "per_node"),
+        ("", "national", "national"),
+        (" RELEASE NATIONAL", "per_node", "national"),
+        (" release national;", "per_node", "national"),
+        (" RELEASE PER NODE", "national", "per_node"),
+        (" ORDER BY COUNT(*) DESC LIMIT 3\nRELEASE NATIONAL ;", "per_node", "national"),
+    ],
+)
+def test_the_release_mode_is_the_statements_own_or_the_calls(clause: str, default: Any, mode: str) -> None:
+    """And of the question: the same statement in both modes has two digests, and the rest of it is the same."""
+    text = "SELECT study_level, COUNT(*) FROM graduate GROUP BY study_level"
+    found = compile_sql(text + clause, SCHEMA, rho=1000, mode=default)
+    plain = compile_sql(text, SCHEMA, rho=1000)
+    assert found.question.mode == mode
+    assert (found.question.digest == plain.question.digest) == (mode == "per_node")
+    assert found.question.model_copy(update={"mode": "per_node"}) == plain.question
+    assert found.view.measures == plain.view.measures
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("SELECT COUNT(*) FROM graduate RELEASE NATIONALLY", '1:31 "RELEASE NATIONALLY"'),
+        ("SELECT COUNT(*) FROM graduate RELEASE NATIONAL NOW", '1:31 "RELEASE NATIONAL NOW"'),
+        ("SELECT COUNT(*) FROM graduate RELEASE PER PERSON", '1:31 "RELEASE PER PERSON"'),
+        ("SELECT COUNT(*) FROM graduate RELEASE NATIONAL WHERE year = 2025", '1:31 "RELEASE NATIONAL WHERE year"'),
+    ],
+)
+def test_a_release_clause_that_is_none_is_refused_at_its_place(text: str, place: str) -> None:
+    with pytest.raises(Invalid, match="release mode") as caught:
+        compile_sql(text, SCHEMA, rho=1000)
+    assert caught.value.place == place
+    assert "RELEASE NATIONAL" in caught.value.remedy
+
+
+def test_release_is_an_ordinary_name_elsewhere() -> None:
+    found = compile_sql("SELECT COUNT(*) AS release FROM graduate", SCHEMA, rho=1000)
+    assert found.view.measures[0].label == "release"
+    assert found.question.mode == "per_node"
+
+
+def test_statements_of_two_modes_are_two_questions_and_share_the_cost() -> None:
+    text = "SELECT COUNT(*) FROM graduate"
+    one, other, third = compile_statements([text, f"{text} RELEASE NATIONAL", f"{text} RELEASE NATIONAL"], SCHEMA, rho=900)
+    assert one.question.digest != other.question.digest == third.question.digest
+    assert (one.question.rho, other.question.rho) == (300, 600)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from collegium.errors import Invalid, Offline
 from collegium.transport.channels import client_channel
-from collegium.transport.dial import dial_forever
+from collegium.transport.dial import dial_forever, spread_of
 
 
 class Enough(BaseException):
@@ -118,3 +120,63 @@ def test_what_is_no_proxy_is_refused_without_repeating_its_password(proxy: str) 
         client_channel("127.0.0.1:1", ca=b"", server="coordinator", proxy=proxy)
     assert caught.value.place == "coordinator.proxy"
     assert "secret" not in str(caught.value)
+
+
+class Country:
+    """Nodes whose coordinator is up outside `away`; when each of them dials, seconds. One loop, a clock of each node's own."""
+
+    def __init__(self, nodes: int, away: list[tuple[float, float]], spread: float) -> None:
+        self.away, self.spread = away, spread
+        self.dials: list[list[float]] = [[] for _ in range(nodes)]
+        chances = random.Random(7)
+        for number in range(nodes):
+            self._node(number, chances.random)
+
+    def _node(self, number: int, chance: Callable[[], float]) -> None:
+        time = Time(50)
+        time.now = 0.0
+
+        async def attempt() -> None:
+            self.dials[number].append(time.now)
+            for gone, back in self.away:
+                if gone <= time.now < back:
+                    raise Offline("refused")
+                if time.now < gone:  # connected until it goes
+                    time.now = gone
+                    raise Offline("lost")
+            raise Enough
+
+        with pytest.raises(Enough):
+            asyncio.run(
+                dial_forever(
+                    attempt, failed=lambda _error, _wait: None, spread=lambda: self.spread, clock=time.clock, sleep=time.sleep,
+                    chance=chance,
+                )
+            )  # fmt: skip
+
+    def rush(self, first: float, last: float) -> int:
+        """The most dials in one second between two moments."""
+        seconds = Counter(int(each) for dials in self.dials for each in dials if first <= each < last)
+        return max(seconds.values())
+
+
+def test_a_country_does_not_come_back_in_one_second() -> None:
+    nodes = 600
+    spread = 10.0
+    for gone in ([(3600.0, 3600.1)], [(3600.0, 3603.0)], [(3600.0, 3660.0)], [(3600.0, 3601.0), (3620.0, 3621.0)]):
+        country = Country(nodes, gone, spread)
+        assert country.rush(0.0, 100.0) < 2 * nodes / spread  # when all machines are started by one clock
+        for began, ended in gone:
+            assert country.rush(began, began + 20.0) < 3 * nodes / spread  # refused ones are cheap
+            assert country.rush(ended, ended + 200.0) < 3 * nodes / spread
+        assert all(dials[-1] < gone[-1][1] + 120.0 for dials in country.dials)  # and everybody does come back
+
+
+def test_the_same_country_without_a_spread_comes_back_at_once() -> None:
+    assert Country(100, [(3600.0, 3600.1)], 0.0).rush(3600.0, 3620.0) == 100
+
+
+def test_a_handful_need_not_wait_and_nobody_waits_long() -> None:
+    assert spread_of(5) < 0.1
+    assert 10 < spread_of(3074) < 30
+    assert spread_of(10**6) == 30

@@ -36,6 +36,12 @@ class Node:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "held")
         raise ValueError("CANARY row 17")
 
+    async def Submit(self, request: node_pb2.SubmitRequest, context: Any) -> node_pb2.SubmitReply:
+        raise ValueError("CANARY row 17")
+
+    async def Closed(self, request: node_pb2.ClosedRequest, context: Any) -> node_pb2.ClosedReply:
+        raise ValueError("CANARY row 17")
+
 
 def test_calls_reach_the_servicer_with_peer_and_deadline(line: Any) -> None:
     async def main() -> None:
