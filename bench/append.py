@@ -29,9 +29,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collegium.log.note import Signer
+from collegium.party.journal import EMPTY_REGISTRY, Journal
 from collegium.statements import Decision, LogPlace, RegistryView
-from collegium_node.journal import EMPTY_REGISTRY, Journal
-from collegium_node.store import Store
+from collegium_node.store import open_store
 
 STATEMENTS = Signer.from_seed("bench/ustc/statements", b"\1" * 32)
 LOG = Signer.from_seed("bench/ustc", b"\2" * 32)
@@ -87,8 +87,8 @@ class Ways:
         self.notes = notes
         self.bare_db = plain(folder / "bare.db")
         self.floor_db = plain(folder / "floor.db")
-        self.kept = Journal(Store(folder / "keep.db"), STATEMENTS, LOG, lambda: T)
-        self.signed = Journal(Store(folder / "sign.db"), STATEMENTS, LOG, lambda: T)
+        self.kept = Journal(open_store(folder / "keep.db"), STATEMENTS, LOG, lambda: T)
+        self.signed = Journal(open_store(folder / "sign.db"), STATEMENTS, LOG, lambda: T)
 
     def settle(self, rounds: int) -> None:
         """Append until every write-ahead log has come to its full size; without waiting for the disk."""

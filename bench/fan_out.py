@@ -61,6 +61,12 @@ class ReadyNode:
     async def Answer(self, _request: node_pb2.AnswerRequest, _context: Any) -> node_pb2.AnswerReply:
         return self.reply
 
+    async def Submit(self, _request: node_pb2.SubmitRequest, _context: Any) -> node_pb2.SubmitReply:
+        return node_pb2.SubmitReply()
+
+    async def Closed(self, _request: node_pb2.ClosedRequest, _context: Any) -> node_pb2.ClosedReply:
+        return node_pb2.ClosedReply()
+
 
 def certificate(folder: Path, role: str, name: str) -> TlsFiles:
     ca, ca_key = (folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes()

@@ -127,8 +127,8 @@ def found_node(root: Path, token: str, enrolment: str, rows: Path) -> None:
     import dataclasses
 
     from collegium.log.statement import statement_id
+    from collegium.party.fetch import fetch_registry
     from collegium_node.digest import load_secret
-    from collegium_node.fetch import fetch_registry
     from collegium_node.home import Home, Membership
     from collegium_node.shelf import Shelved, add
     from collegium_node.snapshot import build_snapshot
@@ -151,25 +151,25 @@ def found_node(root: Path, token: str, enrolment: str, rows: Path) -> None:
 
 async def host(folder: Path, enrolment: str, rows: Path) -> None:
     """Nodes of this process: tokens on standard input, one a line; then a line READY. Serves until it is killed."""
+    from collegium.party.cosigning import Cosigning
+    from collegium.party.fetch import coordinator_channel
+    from collegium.party.lines import Lines
+    from collegium.party.logservice import WitnessService
+    from collegium.party.receipts import Receipts
+    from collegium.party.relay import TunnelRelay
+    from collegium.party.witness import Witnessing
     from collegium.transport.dial import dial_forever, dial_once
     from collegium.transport.dispatch import handlers_of
     from collegium.transport.peer import COORDINATOR, Peer
     from collegium.transport.status import to_public_status
     from collegium_node.answer import Answering
-    from collegium_node.cosigning import Cosigning
     from collegium_node.digest import load_secret
     from collegium_node.embedded import Embedded
     from collegium_node.engine import warm_up
-    from collegium_node.fetch import coordinator_channel
     from collegium_node.home import Home
-    from collegium_node.lines import Lines
-    from collegium_node.logservice import WitnessService
-    from collegium_node.receipts import Receipts
-    from collegium_node.relay import TunnelRelay
     from collegium_node.serve import NODE, WITNESS
     from collegium_node.service import NodeService
     from collegium_node.steward import InForce, sign_draft
-    from collegium_node.witness import Witnessing
 
     warm_up()
     server = new_server()
