@@ -1,6 +1,7 @@
 """The real programs, each of which ends itself with kill -9 at a chosen point.
 
     python killed.py node POINT NUMBER HOME                 serve; "<begin|commit|committed> <purpose>" of the database
+    python killed.py trustee POINT NUMBER HOME              the same of a trustee
     python killed.py coordinator POINT NUMBER HOME          serve; begin, commit, committed of any transaction
     python killed.py node-export STEP NUMBER HOME FOLDER    `log export`; a step of the disk: write, fsync, rename, sync, remove
     python killed.py coordinator-export STEP NUMBER HOME FOLDER
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from collegium.keys import load_signer
 from collegium.log.disk import Disk
+from collegium.party.publish import export
+from collegium.party.store import Fault, no_fault
 from collegium_coordinator.config import Home as Ministry
 from collegium_coordinator.config import read_config
 from collegium_coordinator.cosigning import Cosigned
@@ -30,9 +33,10 @@ from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.serve import serve as serve_coordinator
 from collegium_coordinator.store import Store
 from collegium_node.home import Home, Node
-from collegium_node.publish import export
 from collegium_node.serve import serve as serve_node
-from collegium_node.store import Fault, no_fault
+from collegium_trustee.home import Home as TrusteeHome
+from collegium_trustee.home import Trustee
+from collegium_trustee.serve import serve as serve_trustee
 
 dies: Fault = no_fault
 
@@ -41,6 +45,13 @@ class Dying(Home):
     """A node's folder whose database kills the process."""
 
     def open(self, clock: Callable[[], float], *, fault: Fault = no_fault, verify: bool = False) -> Node:
+        return super().open(clock, fault=dies, verify=verify)
+
+
+class DyingTrustee(TrusteeHome):
+    """The same of a trustee."""
+
+    def open(self, clock: Callable[[], float], *, fault: Fault = no_fault, verify: bool = False) -> Trustee:
         return super().open(clock, fault=dies, verify=verify)
 
 
@@ -75,6 +86,8 @@ if __name__ == "__main__":
     breaking = Disk(lambda step, _: dies(step))
     if what == "node":
         sys.exit(int(serve_node(Dying(paths[0]))))
+    elif what == "trustee":
+        sys.exit(int(serve_trustee(DyingTrustee(paths[0]))))
     elif what == "coordinator":
         asyncio.run(serve_coordinator(Ministry(paths[0]), None, started=lambda _: None, fault=dies))
     elif what == "node-export":

@@ -64,7 +64,7 @@ class Said:
 def typed(
     program: str, *words: str | Path, home: Path | None = None, stdin: str = "", seconds: float = 60.0, **variables: str
 ) -> Said:
-    """Run one of the three commands to its end, at most so many seconds."""
+    """Run one of the commands to its end, at most so many seconds."""
     command = [str(BIN / program), *map(str, words), *(["--home", str(home)] if home is not None else [])]
     done = subprocess.run(
         command,

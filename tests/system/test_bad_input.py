@@ -38,6 +38,7 @@ from small import (
 from collegium.errors import Exit
 
 NODE, SPARE = "univ-a", "univ-s"  # the spare one is installed and not served: its home is copied
+TRUSTEE = "auditors"  # the same
 ROWS = people(60)
 CSV = "data/graduate.csv"
 COUNT = "SELECT COUNT(*) AS n FROM graduate"
@@ -50,6 +51,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     opened = open_small(tmp_path_factory.mktemp("federation"), campus(NODE, ROWS))
     spare = campus(SPARE, ROWS)
     opened.install(spare, opened.invite_node(spare))
+    opened.install_trustee(TRUSTEE)
     yield opened
     opened.stop()
 
@@ -196,10 +198,10 @@ NODE_CASES = {
 }
 
 
-def _no_wal(home: Path, data: bytes) -> None:
-    for file in home.glob("node.db*"):
+def _no_wal(home: Path, data: bytes, name: str = "node.db") -> None:
+    for file in home.glob(f"{name}*"):
         file.unlink()
-    (home / "node.db").write_bytes(data)
+    (home / name).write_bytes(data)
 
 
 @pytest.mark.parametrize("name", NODE_CASES)
@@ -265,6 +267,48 @@ def test_a_researchers_command(federation: Federation, tmp_path: Path, name: str
     assert after == before
 
 
+TRUSTEE_CASES = {
+    "no TOML": Case(("status",), Exit.INVALID, ("trustee.toml", "line"), holds("trustee.toml", "[limits\n")),
+    "an unknown setting": Case(
+        ("keys",), Exit.INVALID, ("limits.colour", "no such key"), holds("trustee.toml", "[limits]\ncolour = 1")
+    ),
+    "a setting out of range": Case(("serve",), Exit.INVALID, ("seeds_days",), holds("trustee.toml", "[keeping]\nseeds_days = 0")),
+    "no settings": Case(("join", "x"), Exit.INVALID, ("collegium-trustee init",), gone("trustee.toml")),
+    "no token at all": Case(("join", ""), Exit.INVALID, ("token", "collegium1.")),
+    "no membership": Case(("serve",), Exit.INVALID, ("not joined", "collegium-trustee join TOKEN"), gone("membership.json")),
+    "a broken membership": Case(("status",), Exit.INVALID, ("membership.json", "join"), holds("membership.json", "{")),
+    "no signing key": Case(("keys",), Exit.INVALID, ("keys/statements",), gone("keys/statements")),
+    "no certificate": Case(("serve",), Exit.INVALID, ("keys", "cannot be read"), gone("keys/tls.pem")),
+    "a database of noise": Case(
+        ("status",), Exit.FAILED, ("trustee.db",), lambda home: _no_wal(home, b"noise" * 2000, "trustee.db")
+    ),
+    "a log that was added to": Case(("serve",), Exit.INVALID, ("log",), lambda home: _false_entry(home)),
+    "nothing to recover from": Case(("recover", "nowhere"), Exit.INVALID, ("nowhere",)),
+    "a backup over a file": Case(("backup", "trustee.toml"), Exit.INVALID, ("trustee.toml",)),
+    "a backup into nowhere": Case(("backup", "no/such/folder/copy.db"), Exit.FAILED, ("no/such/folder",)),
+    "an export over a file": Case(("log", "export", "trustee.toml"), Exit.FAILED, ("trustee.toml",)),
+    "an unknown flag": Case(("status", "--colour"), Exit.INVALID, ("--colour",)),
+}
+
+
+def _false_entry(home: Path) -> None:
+    with closing(sqlite3.connect(home / "trustee.db")) as db:
+        db.execute("INSERT INTO entries VALUES ((SELECT COUNT(*) FROM entries), 'note', '', x'00', x'00')")
+        db.commit()
+
+
+@pytest.mark.parametrize("name", TRUSTEE_CASES)
+def test_a_trustees_command(federation: Federation, tmp_path: Path, name: str) -> None:
+    case = TRUSTEE_CASES[name]
+    home = tmp_path / "home"
+    shutil.copytree(federation.trustee_home(TRUSTEE), home)
+    case.spoil(home)
+    before = content(home)
+    words = [str(home / word) if word == "trustee.toml" else word for word in case.command]
+    is_an_error(run(TRUSTEE_CASES, name)("collegium-trustee", *words, home=home), case.code, *case.words)
+    assert content(home) == before
+
+
 MINISTRY_CASES = {
     "broken settings": Case(("nodes",), Exit.INVALID, ("coordinator.toml",), holds("coordinator.toml", "federation")),
     "no settings": Case(("serve",), Exit.INVALID, ("collegium-coordinator init",), gone("coordinator.toml")),
@@ -278,6 +322,7 @@ MINISTRY_CASES = {
     "no registry key": Case(("invite", "researcher", "wang-fang", "--registry", "nowhere"), Exit.INVALID, ("nowhere",)),
     "a name that is none": Case(("invite", "researcher", "Wang Fang"), Exit.INVALID, ("name",)),
     "a name that is taken": Case(("invite", "node", NODE, "--fact", "province=11"), Exit.INVALID, (NODE,)),
+    "a trustee's name that is taken": Case(("invite", "trustee", NODE), Exit.INVALID, (NODE,)),
     "an unknown fact": Case(("invite", "node", "univ-z", "--fact", "colour=red"), Exit.INVALID, ("--fact",)),
     "a duration that is none": Case(("invite", "researcher", "wang-fang", "--expires", "soon"), Exit.INVALID, ("--expires",)),
     "a stranger revoked": Case(("revoke", "nobody"), Exit.INVALID, ("nobody",)),
@@ -361,12 +406,14 @@ def test_this_file_looks_at_every_command() -> None:
     from collegium_coordinator.cli import app as of_ministry
     from collegium_node.cli import app as node
     from collegium_node.steward_cli import steward_app
+    from collegium_trustee.cli import app as trustee
 
     def names(*apps: object) -> set[str]:
         return {each.name or each.callback.__name__ for app in apps for each in app.registered_commands}  # type: ignore[attr-defined]
 
     tried = {case.command[0] for case in NODE_CASES.values()} | {"init", "version", "doctor", "requests"}
     assert names(node, steward_app) <= tried
+    assert names(trustee) <= {case.command[0] for case in TRUSTEE_CASES.values()} | {"init", "version"}
     tried = {case.command[0] for case in RESEARCHER_CASES.values()} | {"join", "version", "requests", "schema"}
     assert names(researcher) <= tried
     assert names(of_ministry) <= {case.command[0] for case in MINISTRY_CASES.values()} | {"version"}

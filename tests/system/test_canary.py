@@ -55,6 +55,7 @@ ROWS = people(200)
 HERS = [f"{PERSON},{VALUE},{SALARY},3.33", f"{PERSON},01,{SALARY},0.07"]
 A, B = "univ-a", "univ-b"  # neighbours: A has her, B has not
 STRANGER = "wang-fang"  # registered, and allowed nothing
+TRUSTEE = "auditors"  # of national sums
 ANSWER = "/collegium.v1.Node/Answer"
 QUESTIONS = {
     "persons": "SELECT COUNT(DISTINCT student_id) AS n FROM graduate",
@@ -64,6 +65,9 @@ QUESTIONS = {
     "histogram": "SELECT HISTOGRAM(gpa, 0, 1, 2, 3, 4) AS gpa FROM graduate",
     "nobody": "SELECT COUNT(*) AS n FROM graduate WHERE field IS NULL AND salary = 20000",
 }
+
+PROGRAMS = ("collegium", "collegium-coordinator", "collegium-trustee")
+"""What others run than the university."""
 
 pytestmark = pytest.mark.timeout(600)  # starting a federation takes a while on a busy machine
 
@@ -77,7 +81,7 @@ class Story:
     outside: dict[str, bytes] = field(default_factory=dict)
     terminal: dict[str, Said] = field(default_factory=dict)
     direct: dict[str, tuple[Heard, Heard]] = field(default_factory=dict)  # the same call to A and to B
-    typed: dict[str, set[str]] = field(default_factory=lambda: {"collegium": set(), "collegium-coordinator": set()})
+    typed: dict[str, set[str]] = field(default_factory=lambda: {each: set() for each in PROGRAMS})
 
     def command(self, program: str, *words: str | Path, home: Path | None) -> Said:
         """One command of the ministry or a researcher; a process of its own the first time a program is used, and to serve."""
@@ -92,6 +96,9 @@ class Story:
 
     def ministry(self, *words: str | Path) -> Said:
         return self.command("collegium-coordinator", *words, home=self.federation.home)
+
+    def trustee(self, *words: str | Path) -> Said:
+        return self.command("collegium-trustee", *words, home=self.federation.trustee_home(TRUSTEE))
 
     def steward(self, label: str, node: str, *words: str) -> Said:
         """One command on the node's own terminal."""
@@ -279,6 +286,7 @@ def _every_command(told: Story) -> None:
         ("revoke", "zhao-lei"),
         ("schema", str(newer)),
     )
+    _every_command_of_a_trustee(told)
     told.steward("export", A, "log", "export", str(federation.root / "exported"))  # what an auditor is given
     told.command(
         "collegium",
@@ -294,6 +302,24 @@ def _every_command(told: Story) -> None:
     told.researcher("ask", QUESTIONS["persons"], "--rho", "0.5")  # the nodes still serve the older schema
     federation.kill(B)
     told.researcher("ask", QUESTIONS["sum"], "--rho", "0.5", "--deadline", "2")
+
+
+def _every_command_of_a_trustee(told: Story) -> None:
+    """It sees no data; what it writes and prints is looked through all the same."""
+    federation = told.federation
+    token = told.ministry("invite", "trustee", TRUSTEE).out.strip()
+    told.each(told.trustee, ("init",), ("join", token))
+    federation.start_trustee(TRUSTEE)
+    told.each(
+        told.trustee,
+        ("status",),
+        ("status", "--json"),
+        ("keys", "--rotate", "--json"),
+        ("backup", str(federation.trustee_home(TRUSTEE) / "copy.db")),
+        ("log", "export", str(federation.root / "exported")),
+        ("recover",),
+        ("serve",),
+    )
 
 
 def test_the_canary_is_there_and_its_own_steward_sees_it(story: Story) -> None:
@@ -319,6 +345,7 @@ def test_it_is_in_no_file_of_the_ministry_or_the_researcher_and_in_no_log(story:
         federation.home,
         federation.home.with_name("ministry-registry"),
         federation.root / "researchers",
+        federation.trustee_home(TRUSTEE),
         federation.root / "exported",
         federation.root / "logs",
     ]
@@ -330,9 +357,12 @@ def test_it_is_in_no_file_of_the_ministry_or_the_researcher_and_in_no_log(story:
         f"{A}.log",
         f"{B}.log",
         "coordinator.log",
+        f"{TRUSTEE}.log",
+        "trustee.db",
     }
     for node in (A, B):
         files += list(federation.node_home(node).glob("node.db*"))  # what a backup copies, and an auditor will read
+        files.append(federation.node_home(node) / "metrics.prom")  # what a campus hands to its monitoring
     for file in files:
         content = file.read_bytes()
         for canary in CANARIES:
@@ -380,8 +410,9 @@ def test_every_command_was_typed(story: Story) -> None:
     """A command added later must be added here."""
     from collegium.cli import app as researcher
     from collegium_coordinator.cli import app as ministry
+    from collegium_trustee.cli import app as trustee
 
-    for program, app in (("collegium", researcher), ("collegium-coordinator", ministry)):
+    for program, app in zip(PROGRAMS, (researcher, ministry, trustee), strict=True):
         names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
         names |= {str(group.name) for group in app.registered_groups}
         assert names == story.typed[program]

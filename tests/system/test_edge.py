@@ -31,7 +31,7 @@ from collegium.client import Federation as Client
 from collegium.errors import CollegiumError
 from collegium.home import Home
 from collegium.statements import Decision, Release
-from collegium_node.store import Store
+from collegium_node.store import open_store
 
 EDGE, KILLED = "univ-a", "univ-b"
 EACH = 10_000_000  # nano-rho of one question
@@ -172,7 +172,7 @@ def charged_and_not_released(federation: Federation) -> int:
 
 def _covers(federation: Federation, stream: Stream) -> None:
     """The node's log: one charge and one release a question, and everything that left is among them."""
-    store = Store(federation.node_home(KILLED) / "node.db")
+    store = open_store(federation.node_home(KILLED) / "node.db")
     try:
         with store.read() as db:
             notes = db.execute("SELECT kind, note FROM entries WHERE kind IN ('decision', 'release') ORDER BY idx").fetchall()

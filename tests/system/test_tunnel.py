@@ -78,6 +78,12 @@ class Node:
             raise KeyError("CANARY")
         return node_pb2.AnswerReply(answers=[node_pb2.QuestionAnswer(payload=request.request[::-1])])
 
+    async def Submit(self, _request: Any, _context: Any) -> node_pb2.SubmitReply:
+        return node_pb2.SubmitReply()
+
+    async def Closed(self, _request: Any, _context: Any) -> node_pb2.ClosedReply:
+        return node_pb2.ClosedReply()
+
 
 async def up(payload: bytes, _deadline: float | None) -> bytes:
     return payload + b" from the coordinator"

@@ -1,8 +1,8 @@
-"""Each of the three distributions is a wheel that installs alone, with the pinned versions and no others, and runs.
+"""Each of the four distributions is a wheel that installs alone, with the pinned versions and no others, and runs.
 
-Quick: the wheels are built and read. Long: each is installed into an empty environment, every requirement by its hash, every module
-imported and the command run. What a researcher or the ministry installs can neither hold rows nor draw noise: no dataframe engine
-and no noise library is anywhere in it, however indirectly.
+Quick: the wheels are built and read. Long: each is installed into an empty environment, every requirement by its hash, every
+module imported and the command run. What a researcher, the ministry or a trustee installs can neither hold rows nor draw noise: no
+dataframe engine and no noise library is anywhere in it, however indirectly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = {"collegium": ROOT, "collegium-node": ROOT / "node", "collegium-coordinator": ROOT / "coordinator"}
+SOURCES = {"collegium": ROOT} | {f"collegium-{name}": ROOT / name for name in ("node", "coordinator", "trustee")}
 PACKAGES = {name: name.replace("-", "_") for name in SOURCES}
 FORBIDDEN = {"polars", "polars-runtime-32", "opendp", "numba", "llvmlite", "duckdb", "pyarrow", "pandas", "adbc-driver-manager"}
 IMPORT_ALL = """
@@ -78,7 +78,7 @@ def pip(python: str | Path, *words: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
-    """All three, built without looking for anything on any network."""
+    """All of them, built without looking for anything on any network."""
     folder = tmp_path_factory.mktemp("wheels")
     pip(
         sys.executable,
@@ -166,8 +166,8 @@ def test_what_a_wheel_needs_is_pinned_and_hashed(wheels: dict[str, Wheel], pins:
         assert "--hash=sha256:" in pins[need].text
 
 
-@pytest.mark.parametrize("name", ["collegium", "collegium-coordinator"])
-def test_library_and_coordinator_bring_no_engine_and_no_noise(wheels: dict[str, Wheel], name: str) -> None:
+@pytest.mark.parametrize("name", ["collegium", "collegium-coordinator", "collegium-trustee"])
+def test_all_but_the_node_bring_no_engine_and_no_noise(wheels: dict[str, Wheel], name: str) -> None:
     assert not FORBIDDEN & set(closure(wheels, name))
     assert {"polars", "opendp", "numba"} <= set(closure(wheels, "collegium-node"))  # the same look finds them where they are
 
@@ -233,6 +233,12 @@ def _first_use(name: str, command: Path, folder: Path) -> None:
         assert (folder / "home" / "node.toml").exists()
         done = run(command, "doctor", "--home", home)
         assert "join" in done.stdout
+    elif name == "collegium-trustee":
+        assert run(command, "init", home).returncode == 0
+        assert (folder / "home" / "trustee.toml").exists()
+        done = run(command, "status", "--home", home)
+        assert done.returncode == 2
+        assert "collegium-trustee join TOKEN" in done.stderr
     else:
         schema = ROOT / "tests" / "system" / "data" / "campus.toml"
         done = run(command, "init", "--federation", "small", "--schema", schema, "--host", "127.0.0.1", "--home", home)

@@ -54,7 +54,7 @@ def test_questions_are_answered_and_every_log_is_confirmed(federation: Federatio
         until(lambda name=name: log_status(federation, name)["backlog"] == 0)
         assert '"confirmed"' in log_lines(federation, name)
     metrics = (federation.node_home(VICTIM) / "metrics.prom").read_text()
-    assert "collegium_node_log_quorum_needed 2\n" in metrics
+    assert "collegium_node_log_quorum_needed 2.0\n" in metrics
 
 
 def test_a_steward_may_sign_while_the_serving_process_is_confirmed_and_not_without_it(federation: Federation) -> None:
