@@ -21,7 +21,7 @@ from rehearsal.usage import free_memory, usage
 __all__ = ["Play"]
 
 FILES_A_NODE = 5  # database, its two companions, the connection, and one in reserve
-MEMORY_A_NODE = 1.5  # MiB at its host and the coordinator together
+MEMORY_A_NODE = 2.5  # MiB at its host and the coordinator together, after some questions
 PATIENCE = 600.0  # seconds for everybody to connect
 
 

@@ -43,7 +43,7 @@ MINUTES, NODES, SEED = float(os.environ.get("SOAK_MINUTES", "30")), int(os.envir
 CODES = ("11", "12", "13", "14", "15")
 NAMES = tuple(f"univ-{n:03}" for n in range(NODES))
 SPARED = NAMES[:6]  # never killed: theirs is the memory that is looked at
-PAUSE = 4.0  # seconds between two kills
+PAUSE, BREATH = 6.0, 2.0  # seconds between two kills; between two questions of a thread
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60 * (MINUTES + 45))]
 
@@ -64,7 +64,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
             _install(made, name, number)
             made.start_node(name)
         made.wait_connected(RESEARCHER, NODES, 600)
-        _here("collegium-coordinator", "partition", "--by", "province", "--at-least", str(NODES // 6), home=made.home)
+        _here("collegium-coordinator", "partition", "--by", "province", "--at-least", str(max(4, NODES // 6)), home=made.home)
         made.run("collegium-coordinator", "witness", "assign", "--each", "3", "--home", made.home)
         for name in NAMES:
             until(lambda name=name: _settled(made, name), 300)
@@ -127,6 +127,7 @@ class Asking:
         client.hand_in(prepared, deadline=20, on_progress=lambda _: self.acknowledged.add(prepared.id))
         self.modes[f"{'national' if mode else 'per node'}{', by province' if by else ''}"] += 1
         client.result(prepared.id, refresh=False, wait=0.5)
+        time.sleep(BREATH)
 
     def finish(self) -> Counter[str]:
         """Every acknowledged request comes to an end: figures, or a reason."""
