@@ -49,7 +49,7 @@ test: $(STAMP) ## All tests that take seconds
 test-long: $(STAMP) ## Kills, soaks, coverage simulations: before an issue is closed
 	@$(BIN)/pytest -m long --timeout=3600
 
-demo: $(STAMP) ## Five universities and a ministry on this machine: three questions, one killed node, every signature checked
+demo: $(STAMP) ## Five universities, a ministry, three trustees on this machine: questions, a killed node, every signature checked
 	@$(BIN)/python examples/higher-education/demo.py
 
 federation: $(STAMP) ## The same federation, left running, with the lines to type

@@ -184,7 +184,7 @@ class Mirroring:
                 if key == self._registry.verifier:
                     return  # another node had verified more of it
                 text = f"it shows {head.size} entries and has signed {copied.size}: it was restored from a backup"
-                raise NotVerified(text, place=key.name, remedy="Its operator runs `collegium-node recover`.")
+                raise NotVerified(text, place=key.name, remedy="Its operator runs `recover`.")
             if head.size == copied.size:
                 if copied.head is not None and copied.head.root != head.root:
                     raise NotVerified(f"it has signed two trees of {head.size} entries", place=key.name, remedy="Keep mirror.db.")

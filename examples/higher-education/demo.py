@@ -1,4 +1,5 @@
-"""The main job, on real processes: five universities, one ministry, three questions, one killed node, every signature verified.
+"""The main job, on real processes: five universities, a ministry, three trustees; questions in both release modes, one killed node,
+every signature verified.
 
 python examples/higher-education/demo.py [--stay]
 """
@@ -18,6 +19,7 @@ from rich.console import Console
 HERE = Path(__file__).parent
 RUN = HERE.parent.parent / "run"
 RESEARCHER = "li-wei"
+TRUSTEES = ("audit-office", "statistics-society", "student-union")
 CHARACTER = {"jade-lake": "01", "west-hill": "02", "plum-garden": "01", "east-river": "02", "spring-city": "05"}
 
 QUESTIONS = (
@@ -51,6 +53,7 @@ def campuses() -> list[University]:
             sources=node_toml(each),
             write=lambda home, each=each: write(each, home / "data"),  # type: ignore[misc]
             allow=(RESEARCHER,),
+            release=("--release", "both", "--smallest", "5"),
         )
         for each in UNIVERSITIES
     ]
@@ -80,7 +83,7 @@ def main() -> None:
     with Federation(
         fresh(RUN / "federation"), Ministry("demo", HERE / "schema.toml"), say=lambda text: console.print(text, style="dim")
     ) as federation:
-        federation.open(universities, [RESEARCHER])
+        federation.open(universities, [RESEARCHER], TRUSTEES)
         console.print(f"All five are connected after {time.monotonic() - started:.0f} s.\n")
         if arguments.stay:
             tell(federation)
@@ -89,6 +92,13 @@ def main() -> None:
             raise Trouble(f"a process ended by itself; see {federation.root / 'logs'}")
         for title, sql, epsilon in QUESTIONS:
             question(federation, title, sql, epsilon)
+        question(
+            federation,
+            "And the first once more, as a national sum: no university's figure exists anywhere",
+            "SELECT COUNT(*) AS graduates FROM graduate WHERE year = 2025",
+            "0.3",
+            "--national",
+        )
         console.rule("One university loses power")
         federation.kill("spring-city")
         console.print("spring-city was killed. The next question is new, and its figure is missing from it, which is not a zero:\n")
@@ -104,10 +114,10 @@ def main() -> None:
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Folders and logs are in {where}.")
 
 
-def question(federation: Federation, title: str, sql: str, epsilon: str) -> None:
+def question(federation: Federation, title: str, sql: str, epsilon: str, *words: str) -> None:
     console.rule(title, align="left")
-    console.print(f'$ collegium ask "{sql}" --epsilon {epsilon}', style="dim", markup=False)
-    answer = federation.ask(RESEARCHER, sql, "--epsilon", epsilon, "--purpose", "demonstration", "--deadline", "30")
+    console.print(f'$ collegium ask "{sql}" --epsilon {epsilon} {" ".join(words)}'.strip(), style="dim", markup=False)
+    answer = federation.ask(RESEARCHER, sql, "--epsilon", epsilon, "--purpose", "demonstration", "--deadline", "30", *words)
     console.print(answer, end="", markup=False)
     console.print()
 

@@ -120,8 +120,8 @@ class Federation:
     def start_node(self, name: str) -> None:
         self.start(name, "collegium-node", "serve", "--home", self.node_home(name))
 
-    def open(self, universities: Sequence[University], researchers: Sequence[str]) -> None:
-        """Found, serve, let everybody join, start the nodes, wait until all are connected."""
+    def open(self, universities: Sequence[University], researchers: Sequence[str], trustees: Sequence[str] = ()) -> None:
+        """Found, serve, let everybody join, start nodes and trustees, wait until all nodes are connected."""
         self.found()
         self.serve()
         for researcher in researchers:
@@ -133,8 +133,13 @@ class Federation:
             self.start_node(each.name)
             self.say(f"  {each.name} is up")
 
+        def bring_up_trustee(name: str) -> None:
+            self.install_trustee(name)
+            self.start_trustee(name)
+
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             list(pool.map(bring_up, universities))
+            list(pool.map(bring_up_trustee, trustees))
         if researchers:
             self.wait_connected(researchers[0], len(universities))
 

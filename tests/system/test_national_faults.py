@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import tomlkit
 
 sys.path.insert(0, str(Path(__file__).parent))  # small.py and others, shared by the tests of this folder
 
@@ -31,6 +32,7 @@ from nationally import NODES, PEOPLE, TRUSTEES, charges, exported_all, open_nati
 from small import RESEARCHER, typed
 from withwitnesses import audited, until
 
+from collegium.client import connect
 from collegium.log.statement import statement_id
 from collegium.national.statements import Close, Plan, Submit, Unmask
 
@@ -85,7 +87,8 @@ class Asked:
         type(self).salary += 1
         self.federation, self.home = federation, federation.researcher_home(RESEARCHER)
         self.before = {name: charges(federation, name) for name in NODES}
-        self.known = {row["request_id"] for row in self._requests()}
+        self.known: set[str] = set()
+        self.known = self.logged()
         sql = f"SELECT COUNT(*) AS n FROM graduate WHERE salary >= {self.salary}"
         words = ["ask", sql, "--rho", "1", "--national", "--deadline", "60", "--json", "--home", str(self.home)]
         self.process = subprocess.Popen(
@@ -95,8 +98,7 @@ class Asked:
     def finish(self) -> Outcome:
         """The end of the question, whoever died meanwhile: fetched by its id when the asking process was cut off."""
         self.process.communicate(timeout=180)
-        until(lambda: {row["request_id"] for row in self._requests()} - self.known, 60)
-        (identity,) = {row["request_id"] for row in self._requests()} - self.known
+        (identity,) = self.logged()
         end = time.monotonic() + 120
         while True:
             said = typed("collegium", "result", identity, "--wait", "20", "--json", home=self.home, seconds=120)
@@ -111,9 +113,10 @@ class Asked:
     def fresh(self, name: str) -> list[tuple[str, int]]:
         return charges(self.federation, name)[len(self.before[name]) :]
 
-    def _requests(self) -> list[dict[str, Any]]:
-        said = typed("collegium", "requests", "--json", home=self.home)
-        return json.loads(said.out) if said.code == 0 and said.out.strip() else []
+    def logged(self) -> set[str]:
+        """Requests that the coordinator's log holds, also while it is down, but for those that were there before this one."""
+        with closing(sqlite3.connect(f"file:{self.federation.home / 'coordinator.db'}?mode=ro", uri=True)) as db:
+            return {str(identity) for (identity,) in db.execute("SELECT id FROM requests")} - self.known
 
 
 FINAL = ("no-round", "round-over", "too-few")
@@ -153,8 +156,11 @@ def ready(federation: Federation) -> None:
 
 
 def _trustees(federation: Federation) -> int:
-    said = typed("collegium", "nodes", "--json", "--trustees", home=federation.researcher_home(RESEARCHER))
-    return sum(bool(each["connected"]) for each in json.loads(said.out)["trustees"]) if said.code == 0 else 0
+    """Trustees that are connected and have shown a sealing key."""
+    with connect(federation.researcher_home(RESEARCHER)) as line:
+        watch = line.watch()
+        watch.look()
+    return sum(each.role == "trustee" and each.state == "ready" for each in watch.found)
 
 
 def one_answer(federation: Federation, asked: Asked, outcome: Outcome) -> None:
@@ -225,7 +231,7 @@ def test_a_coordinator_that_dies_at_any_of_its_commits(federation: Federation) -
             federation.kill("coordinator")
         begin_again(federation, "coordinator")
         ready(federation)
-        if asked.process.wait(180) != 0 and not {row["request_id"] for row in asked._requests()} - asked.known:
+        if asked.process.wait(180) != 0 and not asked.logged():
             ended["never taken"] += 1  # it died before it had logged the request: nobody was told otherwise, nothing was paid
             assert all(not asked.fresh(name) for name in NODES)
             continue
@@ -251,9 +257,9 @@ def test_a_network_that_is_cut_and_mended(federation: Federation, proxy: Breakin
     """Cut at moments all over a round; the party comes back by itself."""
     home = federation.trustee_home(who) if who in TRUSTEES else federation.node_home(who)
     file = home / ("trustee.toml" if who in TRUSTEES else "node.toml")
-    text = file.read_text(encoding="utf-8")
-    body = text.replace("[coordinator]\n", "", 1) if text.startswith("[coordinator]\n") else text
-    file.write_text(f'[coordinator]\nproxy = "{proxy.url}"\n\n{body}', encoding="utf-8")
+    settings = tomlkit.parse(file.read_text(encoding="utf-8"))
+    settings.setdefault("coordinator", tomlkit.table())["proxy"] = proxy.url
+    file.write_text(tomlkit.dumps(settings), encoding="utf-8")
     federation.kill(who)
     begin_again(federation, who)
     ready(federation)
