@@ -37,7 +37,7 @@ EDGE, KILLED = "univ-a", "univ-b"
 EACH = 10_000_000  # nano-rho of one question
 FITS, CROWD = 37, 100
 
-pytestmark = pytest.mark.timeout(600)  # starting a federation takes a while on a busy machine
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # what is quick of it: tests/node/test_kill.py
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ class Stream:
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
+    "kills", [pytest.param(50, marks=pytest.mark.timeout(1200))]
 )  # six: tests/node/test_kill.py
 def test_a_node_killed_at_random_moments_pays_for_all_that_left(federation: Federation, client: Client, kills: int) -> None:
     chance, torn = random.Random(), 0

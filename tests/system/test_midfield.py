@@ -45,6 +45,7 @@ MEASURES = {"graduates": GRADUATES, "gpa": GPA, "transfer": TRANSFER}
 
 pytestmark = [
     pytest.mark.skipif(not (DATA / "term.csv.gz").exists(), reason="the MIDFIELD sample is not beside the repository"),
+    pytest.mark.long,  # what is quick of it: tests/node/test_midfield.py and test_midfield_questions.py
     pytest.mark.timeout(600),  # starting a federation takes a while on a busy machine
 ]
 
