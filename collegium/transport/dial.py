@@ -21,7 +21,7 @@ __all__ = ["dial_forever", "dial_once", "spread_of"]
 
 _FIRST_WAIT = 0.5  # seconds
 _LONGEST_WAIT = 60.0  # seconds
-_LONG_LIFE = 60.0  # seconds; a stream that lived as long is followed by a quick new attempt
+_LONG_LIFE = 10.0  # seconds; a stream that lived as long is followed by a quick new attempt
 _DIALS = 200.0  # a second: what a coordinator with one processor admits, greets and notes without anybody waiting
 _WIDEST = 30.0  # seconds
 _OPENING = 30.0  # seconds until the other side must have admitted us

@@ -139,9 +139,7 @@ class Stream:
         return prepared
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(50, marks=pytest.mark.timeout(1200))]
-)  # six: tests/node/test_kill.py
+@pytest.mark.parametrize("kills", [pytest.param(50, marks=pytest.mark.timeout(1200))])  # six: tests/node/test_kill.py
 def test_a_node_killed_at_random_moments_pays_for_all_that_left(federation: Federation, client: Client, kills: int) -> None:
     chance, torn = random.Random(), 0
     with Stream(federation) as stream:
