@@ -68,11 +68,12 @@ class AnswerWriter:
                 batch.append(self._queue.get_nowait())
             try:
                 kept = await asyncio.to_thread(self._write, batch)
-            except Failed as error:
-                lines.error("%d answers could not be stored: %s", len(batch), error)
+            except Exception as error:  # whatever it is: a writer that ends would leave every later request without an answer
+                said = error if isinstance(error, CollegiumError) else Failed("answers could not be stored")
+                lines.error("%d answers could not be stored: %s", len(batch), said, exc_info=said is not error)
                 for item in batch:
                     if not item.stored.done():
-                        item.stored.set_exception(Failed(error.text, remedy=error.remedy, reason="failed"))
+                        item.stored.set_exception(Failed(said.text, remedy=said.remedy, reason="failed"))
                 continue
             for item, outcomes in zip(batch, kept, strict=True):
                 if not item.stored.done():

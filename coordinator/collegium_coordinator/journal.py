@@ -153,7 +153,7 @@ class Journal:
         if not self.ready():
             raise not_confirmed()
         with self._store.transaction() as db:
-            frontier = self._frontier.copy()
+            frontier = self._caught_up(db)
             # What is verified and durable now is what the entries are judged by, and never less than what the log says already.
             writer = Writer(db, self, frontier, self.registry.durable_view(), int(self._clock()))
             yield writer
@@ -161,10 +161,17 @@ class Journal:
                 note = sign_checkpoint(self.origin, frontier.size, frontier.root(), self._log)
                 db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (frontier.size, note))
             # Crash here: neither entries nor checkpoint are there, and neither has left anybody.
-        # Crash here: both are there. The frontier in memory is only a cache of them.
+        # Crash here: both are there. The frontier in memory is a cache of them; another thread may have written since the commit.
         self._frontier = frontier
         if writer.grown:
             self.on_grown()
+
+    def _caught_up(self, db: sqlite3.Connection) -> Frontier:
+        """A frontier over all entries that there are now, inside the transaction: another thread may have added some since."""
+        frontier = self._frontier.copy()
+        for (leaf,) in db.execute("SELECT leaf FROM entries WHERE idx >= ? ORDER BY idx", (frontier.size,)):
+            frontier.append(bytes(leaf))
+        return frontier
 
     def head(self) -> bytes:
         """The newest signed checkpoint; empty while the log is."""

@@ -370,3 +370,24 @@ def test_serve_brings_an_old_database_over_by_itself(federation: Any) -> None:
             assert coordinator.store.row("PRAGMA user_version") == (FORMAT,)
 
     asyncio.run(run())
+
+
+def test_threads_that_write_at_once_never_take_the_same_place(opened: Opened) -> None:
+    """Between one thread's commit and its last line another may write: what is in memory is then behind what is on the disk."""
+    behind = opened.journal._frontier.copy()
+    with opened.journal.write() as log:
+        log.keep("request", "a", note(1))
+    opened.journal._frontier = behind  # as the other thread finds it
+    with opened.journal.write() as log:
+        log.keep("request", "b", note(2))
+
+    def writes(first: int) -> None:
+        for number in range(first, first + 40):
+            with opened.journal.write() as log:
+                log.keep("request", "c", note(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(writes, (100, 200, 300, 400)))
+    size = opened.journal.verify()
+    assert size >= 162
+    assert read_checkpoint(opened.journal.head()).size == size
