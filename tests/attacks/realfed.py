@@ -74,6 +74,7 @@ class Lying:
 
     def __init__(self, honest: NodeService) -> None:
         self.Status, self.Learn, self._answer = honest.Status, honest.Learn, honest.Answer
+        self.Submit, self.Closed = honest.Submit, honest.Closed
         self.lie: Callable[[Any], Any] | None = None
 
     async def Answer(self, request: Any, context: Any) -> Any:

@@ -109,7 +109,7 @@ def unknown_field_in_a_question(one: OneNode, researcher: Researcher) -> Asked:
 
 
 def unknown_release_mode(one: OneNode, researcher: Researcher) -> Asked:
-    return _resigned(researcher.ask(question()), researcher, lambda body: body["questions"][0].update(mode="national"))
+    return _resigned(researcher.ask(question()), researcher, lambda body: body["questions"][0].update(mode="everywhere"))
 
 
 def unknown_component(one: OneNode, researcher: Researcher) -> Asked:

@@ -40,8 +40,8 @@ def violations(layout: Layout, rows: list[Row], make: Prepare) -> list[str]:
 
     everyone = exact(rows)
     found = []
-    for person in sorted({name for name, _ in rows}):
-        moved = everyone - exact([row for row in rows if row[0] != person])
+    for person in sorted({name.strip() for name, _ in rows}):  # spaces around an identifier are none of it
+        moved = everyone - exact([row for row in rows if row[0].strip() != person])
         for part in layout.parts:
             squared = sum(int(v) ** 2 for v in moved[part.start : part.stop])
             if squared > part.sensitivity_squared:
@@ -83,8 +83,9 @@ def from_file(folder: Path) -> Prepare:
     def make(rows: list[Row]) -> PreparedDataset:
         with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["id", *SCHEMA.datasets["term"].columns])
-            writer.writerows([name, *values.values()] for name, values in rows)
+            names = list(SCHEMA.datasets["term"].columns)
+            writer.writerow(["id", *names])
+            writer.writerows([name, *(values[each] for each in names)] for name, values in rows)
         done = prepare("term", config, SCHEMA, secret)
         columns = {name: done.frame[name] for name in done.frame.columns}
         return PreparedDataset(

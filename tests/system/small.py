@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -123,11 +124,18 @@ def campus(name: str, rows: Iterable[str], *, province: str = "11", listens: int
     )
 
 
-def open_small(root: Path, *universities: University, ports: Mapping[str, int] | None = None) -> Federation:
-    """A federation of these universities, served and connected. The caller stops it. `ports` of those that listen."""
+def open_small(root: Path, *universities: University, ports: Mapping[str, int] | None = None, mirrored: bool = True) -> Federation:
+    """A federation of these universities, served and connected. The caller stops it. `ports` of those that listen.
+
+    `mirrored`: whether the coordinator copies the nodes' logs. Not where a test hands nodes a `receipt` that it has made up: the
+    coordinator would find it there, signed by its own key, and rightly take itself for an old copy.
+    """
     federation = Federation(root, Ministry(federation="small", schema=SCHEMA))
     try:
         federation.found()
+        if not mirrored:
+            settings = federation.home / "coordinator.toml"
+            settings.write_text(re.sub(r"largest_mib = \d+", "largest_mib = 0", settings.read_text(encoding="utf-8")))
         federation.serve()
         federation.join(RESEARCHER)
         tokens = [federation.invite_node(university) for university in universities]

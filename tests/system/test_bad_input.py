@@ -50,8 +50,8 @@ pytestmark = pytest.mark.timeout(600)  # starting a federation takes a while on 
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     opened = open_small(tmp_path_factory.mktemp("federation"), campus(NODE, ROWS))
     spare = campus(SPARE, ROWS)
-    opened.install(spare, opened.invite_node(spare))
     opened.install_trustee(TRUSTEE)
+    opened.install(spare, opened.invite_node(spare))  # the last to join: it has heard of everybody
     yield opened
     opened.stop()
 
@@ -322,6 +322,7 @@ MINISTRY_CASES = {
     "no registry key": Case(("invite", "researcher", "wang-fang", "--registry", "nowhere"), Exit.INVALID, ("nowhere",)),
     "a name that is none": Case(("invite", "researcher", "Wang Fang"), Exit.INVALID, ("name",)),
     "a name that is taken": Case(("invite", "node", NODE, "--fact", "province=11"), Exit.INVALID, (NODE,)),
+    "a partition by no fact": Case(("partition", "--by", "colour"), Exit.INVALID, ("colour",)),
     "a trustee's name that is taken": Case(("invite", "trustee", NODE), Exit.INVALID, (NODE,)),
     "an unknown fact": Case(("invite", "node", "univ-z", "--fact", "colour=red"), Exit.INVALID, ("--fact",)),
     "a duration that is none": Case(("invite", "researcher", "wang-fang", "--expires", "soon"), Exit.INVALID, ("--expires",)),

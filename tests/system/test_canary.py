@@ -138,7 +138,7 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     ports = {A: free_port(), B: free_port()}
     here, there = (campus(name, [*rows, *ROWS], listens=ports[name]) for name, rows in ((A, HERS), (B, [])))
-    federation = open_small(tmp_path_factory.mktemp("federation"), here, there, ports=ports)
+    federation = open_small(tmp_path_factory.mktemp("federation"), here, there, ports=ports, mirrored=False)
     told = Story(federation, ports)
     try:
         _even_logs(told)
@@ -280,6 +280,7 @@ def _every_command(told: Story) -> None:
         ("witness", "list"),
         ("recover",),
         ("catalogue", str(federation.root / "nowhere.toml")),
+        ("partition", "--by", "province", "--dry-run"),
         ("dial", "univ-c", "127.0.0.1:9"),
         ("invite", "node", "univ-c", "--fact", "province=11"),
         ("invite", "researcher", "zhao-lei"),

@@ -42,7 +42,10 @@ SEVERAL = {"course_reg": 6, "status_event": 3, "project": 4, "output": 5}  # row
 PROVINCES = {"east": "31", "west": "51", "south": "44"}
 BUDGET = "".join(f'[budget.{unit}]\nperiod = "year"\nrho = 100000\nlifetime_rho = 100000\n' for unit in SCHEMA.units)
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+]  # what is quick of it: tests/library/indicators, tests/node/test_indicator_batch.py
 
 Rows = list[dict[str, str]]
 

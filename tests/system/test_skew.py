@@ -120,7 +120,7 @@ def ports() -> dict[str, int]:
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Federation]:
     universities = [campus(name, ROWS, listens=port) for name, port in ports.items()]
-    opened = open_small(tmp_path_factory.mktemp("federation"), *universities, ports=ports)
+    opened = open_small(tmp_path_factory.mktemp("federation"), *universities, ports=ports, mirrored=False)
     yield opened
     opened.stop()
 
@@ -177,7 +177,7 @@ UNKNOWN_PARTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a field of a component": lambda body: _question(body)["components"][0].update(weight=2),
     "a field of the bounds": lambda body: _question(body)["bounds"].update(max_terms=3),
     "a field of a view": lambda body: body["views"][0].update(round=10),
-    "another release mode": lambda body: _question(body).update(mode="national"),
+    "another release mode": lambda body: _question(body).update(mode="everywhere"),
     "another component": lambda body: _question(body)["components"][0].update(kind="median"),
     "another predicate": lambda body: _question(body).update(filter={"op": "like", "column": "field", "value": "0%"}),
 }
