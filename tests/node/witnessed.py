@@ -70,6 +70,8 @@ def watched(one: OneNode, watchers: Watchers) -> Iterator[Cosigning]:
         try:
             loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
         finally:
+            # A witness's late word is still being written in a thread: it must not come after what the test does next.
+            loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
 
     thread = threading.Thread(target=run)
