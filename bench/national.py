@@ -418,7 +418,7 @@ async def once(
         process.stdin.flush()
     own = [json.loads(await asyncio.to_thread(process.stdout.readline)) for process in hosts]  # type: ignore[union-attr]
     request = node_pb2.SubmitRequest(request=bytes(2_000), details=bytes(200), receipt=bytes(600), plan=note)
-    request.plan_receipt, request.roster = bytes(600), roster.to_blob()
+    request.plan_receipt, request.chosen = bytes(600), bytes((nodes + 7) // 8)
     payload = request.SerializeToString()
     reset_memory()
     before = memory()

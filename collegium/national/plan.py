@@ -14,7 +14,7 @@ from collegium.national.mask import TRUSTEES
 from collegium.national.share import Share, Tolerance, fits_64_bits, make_share, national_rho, sigma_for
 from collegium.national.statements import Plan, PlanPart
 
-__all__ = ["Wanted", "check_plan", "check_roster", "check_smallest", "check_trustees", "plan_parts"]
+__all__ = ["Wanted", "check_cosigned", "check_plan", "check_roster", "check_smallest", "check_trustees", "plan_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,20 @@ def check_trustees(plan: Plan, registered: Mapping[str, Verifier]) -> None:
             raise NotVerified(f"{each.trustee} is not a registered trustee with this key", place="national plan")
 
 
+def check_cosigned(plan: Plan, checkpoint: bytes, registry_log: Verifier, cosigners: Mapping[str, CosignerVerifier]) -> None:
+    """The registry's checkpoint is signed, of the plan's size and root, and cosigned by all three trustees: they, not the
+    coordinator, stand for there being one registry, so nobody sees a single real university among invented ones.
+
+    Raises NotVerified.
+    """
+    seen = open_checkpoint(checkpoint, registry_log)
+    if (seen.size, encode_base64(seen.root)) != (plan.registry.size, plan.registry.root):
+        raise NotVerified("this is not the registry that the plan names", place="roster")
+    if set(cosigners) != {each.trustee for each in plan.trustees}:
+        raise NotVerified("the plan's trustees are not the registered ones", place="roster")
+    check_quorum(checkpoint, cosigners, TRUSTEES)
+
+
 def check_roster(
     plan: Plan,
     roster: bytes,
@@ -112,20 +126,14 @@ def check_roster(
 ) -> Roster:
     """The roster of a plan, if it is the registry's.
 
-    1. The registry's checkpoint is signed, of the plan's size and root, and cosigned by all three trustees: they, not the
-       coordinator, stand for there being one registry, so nobody sees a single real university among invented ones.
+    1. The registry is the one that all three trustees have cosigned (`check_cosigned`).
     2. The roster is the one the plan names, of as many nodes.
     3. Each of its nodes is registered under that key. `registered` comes from replaying the registry up to that checkpoint.
 
     Raises NotVerified.
     """
     # (1)
-    seen = open_checkpoint(checkpoint, registry_log)
-    if (seen.size, encode_base64(seen.root)) != (plan.registry.size, plan.registry.root):
-        raise NotVerified("this is not the registry that the plan names", place="roster")
-    if set(cosigners) != {each.trustee for each in plan.trustees}:
-        raise NotVerified("the plan's trustees are not the registered ones", place="roster")
-    check_quorum(checkpoint, cosigners, TRUSTEES)
+    check_cosigned(plan, checkpoint, registry_log, cosigners)
     # (2)
     typed = Roster.from_blob(roster, plan.roster)
     if len(typed.nodes) != plan.nodes:

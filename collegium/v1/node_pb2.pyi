@@ -96,13 +96,13 @@ class QuestionAnswer(_message.Message):
     def __init__(self, verdict: _Optional[_Union[QuestionAnswer.Verdict, str]] = ..., reason: _Optional[str] = ..., decision: _Optional[bytes] = ..., release: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., withdrawals: _Optional[_Iterable[bytes]] = ..., decision_receipt: _Optional[bytes] = ..., release_receipt: _Optional[bytes] = ...) -> None: ...
 
 class SubmitRequest(_message.Message):
-    __slots__ = ("request", "details", "receipt", "plan", "plan_receipt", "roster", "registry_checkpoint", "keys")
+    __slots__ = ("request", "details", "receipt", "plan", "plan_receipt", "chosen", "registry_checkpoint", "keys")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     PLAN_RECEIPT_FIELD_NUMBER: _ClassVar[int]
-    ROSTER_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
     REGISTRY_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     request: bytes
@@ -110,10 +110,10 @@ class SubmitRequest(_message.Message):
     receipt: bytes
     plan: bytes
     plan_receipt: bytes
-    roster: bytes
+    chosen: bytes
     registry_checkpoint: bytes
     keys: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, request: _Optional[bytes] = ..., details: _Optional[bytes] = ..., receipt: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., plan_receipt: _Optional[bytes] = ..., roster: _Optional[bytes] = ..., registry_checkpoint: _Optional[bytes] = ..., keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    def __init__(self, request: _Optional[bytes] = ..., details: _Optional[bytes] = ..., receipt: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., plan_receipt: _Optional[bytes] = ..., chosen: _Optional[bytes] = ..., registry_checkpoint: _Optional[bytes] = ..., keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class SubmitReply(_message.Message):
     __slots__ = ("verdict", "reason", "decision", "decision_receipt", "submit", "submit_receipt", "sealed", "vector")

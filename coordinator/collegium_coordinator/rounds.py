@@ -27,6 +27,7 @@ from collegium.errors import CollegiumError, NotReleased, Refused
 from collegium.national.groups import Group
 from collegium.national.mask import TRUSTEES
 from collegium.national.statements import Plan
+from collegium.national.travelling import chosen_bits
 from collegium.transport.trustee_client import TrusteeClient
 from collegium.v1.node_pb2 import SubmitRequest
 from collegium.v1.trustee_pb2 import BeginRequest, PrepareRequest, Submission, UnmaskRequest
@@ -167,16 +168,17 @@ class Round:
         """(3) After a restart the members who submitted and could not say so are asked once more: they give the same bytes."""
         plan, note = self._plan()
         rounds, row, parts = self._parts.rounds, self.row, self._parts
-        done = {each.node for each in rounds.submitted(row)} | set(rounds.reasons(row))
+        done, roster = {each.node for each in rounds.submitted(row)} | set(rounds.reasons(row)), rounds.roster(row)
         until = float(plan.deadline)
         if row.began < parts.started:
             until = max(until, parts.started + parts.reconnect)
         request = SubmitRequest(
             request=self._job.asked.note, details=self._job.asked.details, receipt=await self._receipt(self._job.entry),
-            plan=note, plan_receipt=await self._receipt(row.entry), roster=rounds.blob(row.roster),
+            plan=note, plan_receipt=await self._receipt(row.entry),
+            chosen=chosen_bits(self._group.members, [each.node for each in roster.nodes]),
             registry_checkpoint=rounds.blob(row.checkpoint), keys=[key.note for key in rounds.kept(row, "key")],
         )  # fmt: skip
-        asked = Asked(self._job, row, note, plan, rounds.roster(row), request)
+        asked = Asked(self._job, row, note, plan, roster, request)
         await parts.collector.collect(asked, frozenset(done), until)
         # Crash here: the deadline is over at the next start, and so is the collecting.
         await asyncio.to_thread(rounds.move, row, "collected")

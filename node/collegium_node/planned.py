@@ -16,9 +16,10 @@ from collegium.log.receipt import Receipt
 from collegium.log.statement import statement_id
 from collegium.national.groups import groups_of
 from collegium.national.lists import Roster
-from collegium.national.plan import check_plan, check_roster, check_trustees
+from collegium.national.plan import check_cosigned, check_plan, check_trustees
 from collegium.national.share import Tolerance
 from collegium.national.statements import Plan, TrusteeKey
+from collegium.national.travelling import roster_from_bits
 from collegium.national.wanted import homes_of, wanted
 from collegium.party.receipts import Logged, check_receipt
 from collegium.registrar import Registered
@@ -35,7 +36,7 @@ class Sent:
 
     note: bytes
     receipt: bytes
-    roster: bytes
+    chosen: bytes
     registry_checkpoint: bytes
     keys: tuple[bytes, ...]
 
@@ -59,8 +60,9 @@ def check_planned(sent: Sent, asked: Asked, registry: Registry, name: str, own: 
     3. The registry that it names is a part of ours and not older than the request's.
     4. Its trustees were registered then with these keys, and are still. Each has signed that its sealing key is this one and serves
        until after the deadline.
-    5. The roster is of that registry, whose checkpoint all three trustees have cosigned (`check_roster`).
-    6. It is of one of the groups that follow from the request (`groups_of`), and all of its nodes are of that group.
+    5. All three trustees have cosigned that registry (`check_cosigned`).
+    6. The roster is of nodes of one of the groups that follow from the request (`groups_of`), under the keys that they have in that
+       registry, and as many as the plan says. It is made here, from the bits that came, and is the one that the plan names.
     7. This node is in the roster, under its own key.
 
     Raises NotVerified, reason `no-receipt` or `bad-plan`. Nothing was logged or charged.
@@ -88,11 +90,12 @@ def check_planned(sent: Sent, asked: Asked, registry: Registry, name: str, own: 
         # (5)
         names = [each.trustee for each in plan.trustees]
         cosigners = {name: key for name in names if (key := trustees[name].cosigner) is not None}
-        registered = {node.name: node.statements for node in registry.nodes_at(size)}
-        roster = check_roster(plan, sent.roster, sent.registry_checkpoint, registry.registry_log, cosigners, registered)
+        check_cosigned(plan, sent.registry_checkpoint, registry.registry_log, cosigners)
         # (6)
         members = next((g.members for g in groups_of(request, plan.number, registry) if g.codes == plan.group), ())
-        _must({each.node for each in roster.nodes} <= set(members), "the roster is not of the group that the plan names")
+        registered = {node.name: node.statements for node in registry.nodes_at(size)}
+        roster = roster_from_bits(sent.chosen, members, registered, plan.roster)
+        _must(len(roster.nodes) == plan.nodes, "the roster has another number of nodes than the plan")
         # (7)
         member = _place(roster, name, own)
     except CollegiumError as error:

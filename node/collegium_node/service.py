@@ -78,7 +78,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         return await self._on_the_grid("answer", work)
 
     async def Submit(self, request: node_pb2.SubmitRequest, context: Any) -> node_pb2.SubmitReply:
-        sent = Sent(request.plan, request.plan_receipt, request.roster, request.registry_checkpoint, tuple(request.keys))
+        sent = Sent(request.plan, request.plan_receipt, request.chosen, request.registry_checkpoint, tuple(request.keys))
         submit = self._answering.submitting.submit
         return await self._on_the_grid("submit", functools.partial(submit, request.request, request.details, request.receipt, sent))
 

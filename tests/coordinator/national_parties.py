@@ -33,6 +33,7 @@ from collegium.national.seal import SealingKey
 from collegium.national.share import Tolerance
 from collegium.national.statements import Check, Close, Plan, Prepare, Submit, TrusteeKey, Unmask, lot
 from collegium.national.submission import hide, mask_total, open_submission
+from collegium.national.travelling import roster_from_bits
 from collegium.national.verify import Known, Round
 from collegium.national.wanted import homes_of, wanted
 from collegium.question import Question
@@ -56,6 +57,14 @@ def logs_of(registry: Registry) -> Logs:
 def check_receipt(registry: Registry, receipt: bytes, note: bytes) -> None:
     logs = logs_of(registry)
     verify_receipt(receipt, note, logs.log, witnesses=logs.witnesses, quorum=logs.quorum)
+
+
+def roster_of(request: Any, body: Request, registry: Registry) -> Roster:
+    """As a node makes it, from the bits that came."""
+    plan = Plan.read(request.plan)
+    (members,) = (each.members for each in groups_of(body, plan.number, registry) if each.codes == plan.group)
+    known = {party.name: party.statements for party in registry.nodes_at(plan.registry.size)}
+    return roster_from_bits(request.chosen, members, known, plan.roster)
 
 
 def check_whole_plan(note: bytes, roster: bytes, checkpoint: bytes, request: Request, registry: Registry) -> tuple[Plan, Roster]:
@@ -129,7 +138,8 @@ class NationalNode(FakeNode):
 
     def _first(self, request: Any, plan_id: str, identity: str) -> SubmitReply:
         body = Request.open(request.request, [self.registry.party(Request.read(request.request).researcher).statements])
-        plan, roster = check_whole_plan(request.plan, request.roster, request.registry_checkpoint, body, self.registry)
+        roster_list = roster_of(request, body, self.registry).to_blob()
+        plan, roster = check_whole_plan(request.plan, roster_list, request.registry_checkpoint, body, self.registry)
         check_receipt(self.registry, request.receipt, request.request)
         check_receipt(self.registry, request.plan_receipt, request.plan)
         for each, note in zip(plan.trustees, request.keys, strict=True):

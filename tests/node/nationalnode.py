@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onenode import FED, NODE, SCHEMA, T0, VIEW, Asked, Ministry, OneNode, Researcher
 
 from collegium.body import LogPlace, RegistryView
+from collegium.errors import Invalid
 from collegium.keys import log_name
 from collegium.layout import Layout, compile_layout
 from collegium.log.checkpoint import sign_checkpoint
@@ -25,6 +26,7 @@ from collegium.log.merkle import leaf_hash, root
 from collegium.log.note import Signer, encode_base64
 from collegium.log.statement import statement_id
 from collegium.national.addition import mask
+from collegium.national.groups import groups_of
 from collegium.national.lists import Participant, Participants, Roster, RosterNode
 from collegium.national.mask import mask_key
 from collegium.national.plan import plan_parts
@@ -32,6 +34,7 @@ from collegium.national.seal import SealingKey, SeedContext, open_seed
 from collegium.national.share import Share, Tolerance
 from collegium.national.statements import Close, Plan, PlanTrustee, Submit, TrusteeKey, plan_digest
 from collegium.national.submission import Hidden, hide
+from collegium.national.travelling import chosen_bits
 from collegium.national.wanted import homes_of, wanted
 from collegium.question import Question
 from collegium.registration import Partition
@@ -226,8 +229,20 @@ class Country:
         """What the coordinator sends with a plan that it has signed and logged; `changes` of single parts."""
         plan = plan or self.plan(asked, roster=roster)
         note = plan.sign(self.ministry.coordinator)
-        sent = Sent(note, self.ministry.receipt(note), (roster or self.roster()).to_blob(), self.checkpoint(), self.keys())
+        sent = Sent(
+            note, self.ministry.receipt(note), self.bits(asked, plan, roster or self.roster()), self.checkpoint(), self.keys()
+        )
         return replace(sent, **changes)
+
+    def bits(self, asked: Asked, plan: Plan, roster: Roster) -> bytes:
+        """The roster as it travels. Whoever is no node of the plan's group cannot be said in bits, and is left out."""
+        try:
+            groups = groups_of(Request.read(asked.note), plan.number, self.registry())
+        except Invalid:  # no national question: a coordinator that sends its plan all the same
+            groups = ()
+        everybody = tuple(sorted((NODE, *OTHERS)))
+        members = next((each.members for each in groups if each.codes == plan.group), everybody)
+        return chosen_bits(members, {each.node for each in roster.nodes} & set(members))
 
     def submit(self, asked: Asked, sent: Sent) -> SubmitReply:
         return self.one.submitting.submit(asked.note, asked.details, asked.receipt, sent)

@@ -135,7 +135,7 @@ def test_a_power_cut_while_it_is_kept(submitted: Submitted, at: str) -> None:
 def as_request(asked: Asked, sent: Sent) -> SubmitRequest:
     return SubmitRequest(
         request=asked.note, details=asked.details, receipt=asked.receipt, plan=sent.note, plan_receipt=sent.receipt,
-        roster=sent.roster, registry_checkpoint=sent.registry_checkpoint, keys=sent.keys,
+        chosen=sent.chosen, registry_checkpoint=sent.registry_checkpoint, keys=sent.keys,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from collegium.national.lists import Roster, RosterNode
 from collegium.national.seal import SealingKey
 from collegium.national.share import Tolerance
 from collegium.national.statements import PlanTrustee
+from collegium.national.travelling import chosen_bits
 from collegium.statements import Decision
 from collegium_node import requests
 from collegium_node.planned import Sent
@@ -144,8 +145,15 @@ SENT: dict[str, Callable[[Country, Asked], Sent]] = {
     ),
     "a roster with an invented node": lambda land, asked: by_coordinators_choice(land, asked, invented(land)),
     "a roster with a trustee": lambda land, asked: by_coordinators_choice(land, asked, land.roster((NODE, *OTHERS, "oak"))),
-    "another roster than planned": lambda land, asked: replace(land.send(asked), roster=without(land, OTHERS[0]).to_blob()),
-    "no roster": lambda land, asked: replace(land.send(asked), roster=b""),
+    "another roster than planned": lambda land, asked: replace(
+        land.send(asked), chosen=chosen_bits(sorted((NODE, *OTHERS)), [NODE, *OTHERS[1:]])
+    ),
+    "no roster": lambda land, asked: replace(land.send(asked), chosen=b""),
+    "a roster of nobody": lambda land, asked: replace(land.send(asked), chosen=bytes(len(land.send(asked).chosen))),
+    "a roster with a bit too many": lambda land, asked: replace(
+        land.send(asked), chosen=land.send(asked).chosen[:-1] + bytes([land.send(asked).chosen[-1] | 0x80])
+    ),
+    "a roster with a byte too many": lambda land, asked: replace(land.send(asked), chosen=land.send(asked).chosen + b"\0"),
     "a registry that two trustees have cosigned": lambda land, asked: replace(
         land.send(asked), registry_checkpoint=two_of_three(land)
     ),
