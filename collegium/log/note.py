@@ -44,7 +44,7 @@ MAX_SIGNATURES = 64
 
 _ED25519 = b"\x01"
 _NOT_IN_NAME = re.compile(r"[\s+\x00-\x1f\ud800-\udfff]")  # white space of any script, '+', control characters, surrogates
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_CONTROL = bytes(code for code in range(0x20) if code != 0x0A)  # no byte of a longer UTF-8 character is one of these
 _DASH = "— "  # U+2014 and a space begin every signature line
 
 
@@ -229,7 +229,7 @@ def split_note(note: bytes, *, limit: int = MAX_NOTE) -> tuple[str, list[tuple[s
         whole = note.decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid("a note is UTF-8", place="note") from None
-    if _CONTROL.search(whole):
+    if len(note.translate(None, _CONTROL)) != len(note):
         raise Invalid("a note has no control characters", place="note")
     # The LAST empty line separates: an earlier one belongs to the text, so text cannot smuggle in signature lines.
     head, separator, tail = whole.rpartition("\n\n")
@@ -266,6 +266,6 @@ def _check_text(text: str) -> bytes:
         raise Invalid("a note's text must be encodable as UTF-8", place="note text") from None
     if not text.endswith("\n"):
         raise Invalid("a note's text ends in a newline", place="note text")
-    if _CONTROL.search(text):
+    if len(encoded.translate(None, _CONTROL)) != len(encoded):
         raise Invalid("a note's text has no control characters except newlines", place="note text")
     return encoded

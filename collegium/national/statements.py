@@ -7,6 +7,7 @@ The plan's digest is the id of its statement, and everything else in a round nam
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -241,6 +242,7 @@ class Result(Body):
     total: Blob
 
 
+@lru_cache(maxsize=16)
 def plan_digest(plan: bytes) -> bytes:
     """The 32 bytes that keys, seals and commitments of a round are bound to. `plan` is the signed note."""
     return bytes.fromhex(statement_id(plan))

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collegium.errors import Invalid, NotVerified
-from collegium.log.note import Verifier
+from collegium.log.note import Verifier, open_note
+from collegium.log.statement import MAX_STATEMENT
 from collegium.national.addition import Total, mask
 from collegium.national.commitment import commitment, new_salt
 from collegium.national.lists import Participants, Roster
@@ -50,7 +51,8 @@ def hide(plan_note: bytes, plan: Plan, member: int, node: Verifier, unmasked: U6
 
 def check_submission(note: bytes, plan_note: bytes, roster: Roster) -> Submit:
     """The statement, signed by the roster's key of the member it names, and for this plan. Raises NotVerified, Invalid."""
-    submit = Submit.open(note, [roster.verifier(Submit.read(note).member)])
+    submit = Submit.read(note)
+    open_note(note, [roster.verifier(submit.member)], limit=MAX_STATEMENT)
     if submit.plan != plan_digest(plan_note).hex():
         raise NotVerified("the submission belongs to another plan", place=f"submission of member {submit.member}")
     return submit
