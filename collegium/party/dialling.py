@@ -46,13 +46,16 @@ class Dialling:
     async def run(self, stop: Stop) -> None:
         membership = self._party.membership
         self._lines.event("serving", mode="dial", name=membership.name, coordinator=membership.service)
-        dialling = asyncio.create_task(dial_forever(self._attempt, failed=self._failed, spread=self._spread))
+        dialling = asyncio.create_task(self._dial())
         await stop.event.wait()
         for endpoint in self._live:
             await endpoint.close(grace=stop.grace)
         dialling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await dialling
+
+    async def _dial(self) -> None:
+        await dial_forever(self._attempt, admitted=lambda: bool(self._live), failed=self._failed, spread=self._spread)
 
     async def renewed(self) -> None:
         """Calls in flight end on the old tunnel; the next one is opened with the new certificate."""

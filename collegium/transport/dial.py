@@ -21,6 +21,7 @@ __all__ = ["dial_forever", "dial_once", "spread_of"]
 
 _FIRST_WAIT = 0.5  # seconds
 _LONGEST_WAIT = 60.0  # seconds
+_AFTER_ADMISSION = 4  # failures in a row that count at most when the other side had let us in: 4 s
 _LONG_LIFE = 10.0  # seconds; a stream that lived as long is followed by a quick new attempt
 _DIALS = 200.0  # a second: what a coordinator with one processor admits, greets and notes without anybody waiting
 _WIDEST = 30.0  # seconds
@@ -81,6 +82,7 @@ async def dial_forever(
     attempt: Callable[[], Awaitable[None]],
     *,
     failed: Callable[[Exception | None, float], None],
+    admitted: Callable[[], bool] = lambda: False,
     spread: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -90,10 +92,13 @@ async def dial_forever(
     random part of what `spread` is longer than w; before the very first attempt a random part of `spread`.
 
     A coordinator that restarts loses three thousand nodes in one moment, and doubling waits alone would bring them back within a
-    quarter of a second. Spread out, they come one after another, however often it restarts.
+    quarter of a second. Spread out, they come one after another, however often it restarts. One that was let in and lost it again
+    within seconds waits 4 s at most: a coordinator that is restarted twice is not without it for a minute; and two that are let in
+    with one key do not drive each other out all the time.
 
     Args:
         attempt: lives as long as its connection does.
+        admitted: whether the attempt that has just ended had been let in.
         failed: told the error (None when the connection was ended in order) and the seconds until the next attempt.
         spread: asked anew each time; see `spread_of`.
         clock, sleep, chance: seconds, waiting, and a number in [0, 1).
@@ -111,7 +116,12 @@ async def dial_forever(
         except Exception as other:  # whatever it is, a node that gives up would have to be visited
             _log.error("dialling failed: %s", type(other).__name__)
             error = other
-        failures = 0 if clock() - began >= _LONG_LIFE else failures + 1
+        if clock() - began >= _LONG_LIFE:
+            failures = 0
+        elif admitted():
+            failures = min(failures + 1, _AFTER_ADMISSION)
+        else:
+            failures += 1
         full = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(max(failures - 1, 0), 20))
         wait = full * (0.5 + 0.5 * chance()) + max(0.0, spread() - full) * chance()
         failed(error, wait)

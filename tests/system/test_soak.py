@@ -184,6 +184,10 @@ def test_nothing_is_lost_and_nothing_grows(federation: Federation, tmp_path: Pat
     print(f"\n{kills.total()} disturbances {dict(kills)}")
     print(f"{len(asking.acknowledged)} requests {dict(asking.modes)}; ends {dict(ends)}")
     print(f"errors people saw: {dict(asking.errors)}")
+    print(
+        "the coordinator's uses, minute by minute: "
+        + ", ".join(f"{mib:.0f} MiB {files}" for mib, files in uses.get("coordinator", ()))
+    )
     print("uses (MiB, files), first and last: " + ", ".join(f"{name} {each[0]} {each[-1]}" for name, each in uses.items() if each))
     assert set(asking.errors) <= {"Offline", "NotReleased", "Failed"}
     for name, each in uses.items():

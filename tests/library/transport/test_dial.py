@@ -36,12 +36,19 @@ class Time:
             raise Enough
 
 
-def dial(time: Time, attempt: Callable[[], Awaitable[None]], chance: float = 0.999999) -> list[Exception | None]:
+def dial(
+    time: Time, attempt: Callable[[], Awaitable[None]], chance: float = 0.999999, admitted: Callable[[], bool] = lambda: False
+) -> list[Exception | None]:
     told: list[Exception | None] = []
     with pytest.raises(Enough):
         asyncio.run(
             dial_forever(
-                attempt, failed=lambda error, _wait: told.append(error), clock=time.clock, sleep=time.sleep, chance=lambda: chance
+                attempt,
+                admitted=admitted,
+                failed=lambda error, _wait: told.append(error),
+                clock=time.clock,
+                sleep=time.sleep,
+                chance=lambda: chance,
             )
         )
     return told
@@ -76,6 +83,14 @@ def test_ten_seconds_of_life_start_the_waits_anew_and_less_does_not() -> None:
     told = dial(time, live)
     assert [round(wait, 2) for wait in time.waits] == [0.5, 1, 2, 4, 8, 0.5, 0.5, 0.5, 0.5]
     assert told == [None] * 9
+
+
+def test_who_was_let_in_and_lost_it_again_waits_four_seconds_at_most() -> None:
+    """A coordinator that is down for long, and then dies again and again while it starts: nobody is away for a minute each time."""
+    time = Time(12)
+    lets_in = iter([False] * 6 + [True] * 4 + [False] * 2)
+    dial(time, refused, admitted=lambda: next(lets_in))
+    assert [round(wait, 2) for wait in time.waits] == [0.5, 1, 2, 4, 8, 16, 4, 4, 4, 4, 8, 16]
 
 
 def test_the_thousandth_attempt_is_made_whatever_happens() -> None:
