@@ -29,7 +29,7 @@ from collegium.registry import Registry
 from collegium.released import Asking
 from collegium.statements import Request
 
-__all__ = ["BundledRound", "Parts", "blobs_of", "check_statement", "read_round", "registry_checkpoint"]
+__all__ = ["BundledRound", "Parts", "blobs_of", "check_statement", "read_round"]
 
 
 class Parts(Protocol):
@@ -174,15 +174,14 @@ def check_statement(note: bytes, registry: Registry) -> None:
 
 
 def blobs_of(note: bytes, blobs: Mapping[str, bytes], origin: str) -> tuple[str, ...]:
-    """The SHA-256 of what lies beside a step: roster and registry checkpoint, list of participants, total.
+    """The SHA-256 of what lies beside a step: roster and registry checkpoints, list of participants, total.
 
     (A bundle has no masks and no vectors.) `origin` is that of the registry's log.
     """
     kind, _ = read_statement(note)
     if kind == Plan.kind:
         plan = Plan.read(note)
-        checkpoint = registry_checkpoint(plan, origin, blobs)
-        return (plan.roster.sha256, *([checkpoint[0]] if checkpoint is not None else []))
+        return (plan.roster.sha256, *_registry_checkpoints(plan, origin, blobs))
     if kind == Close.kind:
         return (Close.read(note).participants.sha256,)
     if kind == Result.kind:
@@ -227,23 +226,39 @@ def _roster(plan: Plan, asking: Asking, groups: Iterable[Group], parts: Parts, p
     return roster
 
 
-def registry_checkpoint(plan: Plan, origin: str, blobs: Mapping[str, bytes]) -> tuple[str, bytes] | None:
-    """The checkpoint of the registry's log `origin` that a plan was made under, if it is among the blobs: its SHA-256 and note."""
+def _registry_checkpoints(plan: Plan, origin: str, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Checkpoints of the registry's log `origin` of the plan's size, by SHA-256.
+
+    Rounds of one question may rest on several that differ in their cosignatures alone: each was cosigned when its plan was made.
+    """
     head = f"{origin}\n{plan.registry.size}\n".encode()
-    return next(((sha256, blob) for sha256, blob in sorted(blobs.items()) if blob.startswith(head)), None)
+    return {sha256: blob for sha256, blob in sorted(blobs.items()) if blob.startswith(head)}
 
 
 def _cosigned(plan: Plan, trustees: Mapping[str, Registered], parts: Parts, place: str) -> None:
-    """All three trustees stand for there being one registry: nobody was shown one real university among invented ones."""
+    """All three trustees stand for there being one registry: nobody was shown one real university among invented ones.
+
+    Every checkpoint of that size is of that registry, and one of them has the cosignatures of all three.
+    """
     registry = parts.registry
-    found = registry_checkpoint(plan, registry.registry_log.name, parts.blobs)
-    if found is None:
+    found = _registry_checkpoints(plan, registry.registry_log.name, parts.blobs).values()
+    if not found:
         raise NotVerified("the registry's checkpoint is missing from the bundle", place=place, remedy="Fetch the result again.")
-    head = open_checkpoint(found[1], registry.registry_log)
-    if (head.size, encode_base64(head.root)) != (plan.registry.size, plan.registry.root):
-        raise NotVerified("the checkpoint is not of the registry that the plan names", place=place)
-    cosigners = {each.trustee: trustees[each.trustee].cosigner for each in plan.trustees}
-    check_quorum(found[1], {name: cosigner for name, cosigner in cosigners.items() if cosigner is not None}, TRUSTEES)
+    cosigners = {each.trustee: key for each in plan.trustees if (key := trustees[each.trustee].cosigner) is not None}
+    for note in found:
+        head = open_checkpoint(note, registry.registry_log)
+        if (head.size, encode_base64(head.root)) != (plan.registry.size, plan.registry.root):
+            raise NotVerified("the checkpoint is not of the registry that the plan names", place=place)
+    refused: NotVerified | None = None
+    for note in found:
+        try:
+            check_quorum(note, cosigners, TRUSTEES)
+        except NotVerified as error:
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def _keys(plan: Plan, parts: Parts, place: str) -> list[bytes]:

@@ -97,7 +97,8 @@ class Asked:
 
     def finish(self) -> Outcome:
         """The end of the question, whoever died meanwhile: fetched by its id when the asking process was cut off."""
-        self.process.communicate(timeout=180)
+        if self.process.returncode is None:
+            self.process.communicate(timeout=180)
         (identity,) = self.logged()
         end = time.monotonic() + 120
         while True:
@@ -231,7 +232,8 @@ def test_a_coordinator_that_dies_at_any_of_its_commits(federation: Federation) -
             federation.kill("coordinator")
         begin_again(federation, "coordinator")
         ready(federation)
-        if asked.process.wait(180) != 0 and not asked.logged():
+        asked.process.communicate(timeout=180)
+        if asked.process.returncode != 0 and not asked.logged():
             ended["never taken"] += 1  # it died before it had logged the request: nobody was told otherwise, nothing was paid
             assert all(not asked.fresh(name) for name in NODES)
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nationalbundle import AWAY, BY_PROVINCE, GROUPS, IN_ALL, Made
+from planned import NOW
 
 from collegium.answer import Answer
 from collegium.body import Blob
@@ -133,6 +134,31 @@ def test_a_registry_that_one_trustee_has_not_cosigned_is_refused() -> None:
     del none.bundle.blobs[next(sha for sha, blob in none.bundle.blobs.items() if blob.startswith(b"example/registry"))]
     with pytest.raises(NotVerified, match="checkpoint is missing"):
         verify(none.bundle, none.registry)
+
+
+def test_rounds_that_were_planned_minutes_apart_rest_on_checkpoints_of_one_registry(grouped: Made, tmp_path: Path) -> None:
+    """The trustees cosign the same registry again for the second plan: both checkpoints are in the file, and both are named."""
+    registry, bundle = grouped.registry, _copy(grouped.bundle)
+    bundle.add("blob", grouped.cosigned(NOW + 300))
+    log = Signer.from_seed("example/registry", b"example/registry".ljust(32, b"."))
+    registry.extend([], sign_checkpoint(log.name, registry.size, _root(registry), log))
+    write_bundle(tmp_path / "it", bundle, registry)
+    verified, _, _ = verify_file(tmp_path / "it")
+    assert len(verified.figures[0].rounds) == 2
+
+
+def test_one_of_several_checkpoints_has_all_three_cosignatures_and_none_is_of_another_registry(whole: Made) -> None:
+    one = _copy(whole.bundle)
+    two = Made(cosigning=("trustee-a", "trustee-c"))
+    two.bundle.add("blob", two.cosigned(NOW + 300))
+    with pytest.raises(NotVerified, match="sign"):
+        verify(two.bundle, two.registry)
+    one.add("blob", two.cosigned(NOW + 300))
+    assert verify(one, whole.registry).figures
+    log = Signer.from_seed("example/registry", b"example/registry".ljust(32, b"."))
+    one.add("blob", sign_checkpoint(log.name, whole.registry.size, bytes(32), log))
+    with pytest.raises(NotVerified, match="not of the registry that the plan names"):
+        verify(one, whole.registry)
 
 
 LATER = {"time": 1_800_000_001}
