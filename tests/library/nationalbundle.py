@@ -81,11 +81,13 @@ class Made:
         self.keep(prepared.details)
         return prepared
 
-    def cosigned(self, at: int = NOW) -> bytes:
-        """The registry's checkpoint with the cosignatures of `cosigning` trustees, of the time `at`."""
+    def cosigned(self, at: int = NOW, by: tuple[str, ...] = ()) -> bytes:
+        """The registry's checkpoint with the cosignatures of some trustees (`cosigning` where none are named), of the time `at`."""
         log = key(f"{FED}/registry")
         note = sign_checkpoint(log.name, self.registry.size, decode_base64(self.registry.root, place="root"), log)
-        signers = [CosignerSigner.from_seed(f"{FED}/{name}/witness", name.encode().ljust(32, b"-")) for name in self.cosigning]
+        signers = [
+            CosignerSigner.from_seed(f"{FED}/{name}/witness", name.encode().ljust(32, b"-")) for name in by or self.cosigning
+        ]
         return add_cosignatures(note, [each.cosign(note, at) for each in signers])
 
     def own(self, name: str) -> Signer:

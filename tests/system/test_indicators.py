@@ -1,15 +1,11 @@
 """A ministry measures its whole catalogue over real processes: one request, one charge, late universities free, all proven.
 
-The rows are invented, with at most one row a person where persons are counted and sums below every clip, so that the figures of the
-domain tables' plain SQL are the bounded figures. The cost is so high that noise hides no mistake.
+The rows are those of `wholecatalogue`, and the cost is so high that noise hides no mistake.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import random
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,92 +16,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from launch import Federation, Ministry, University
+from launch import Federation, Ministry
 from small import RESEARCHER, node_budget, typed, typed_here
+from wholecatalogue import CATALOGUE, EXAMPLE, RHO, SCHEMA, YEAR, Rows, campus, database, invented, sql_of_indicators
 
 from collegium.bundlefile import verify_file
-from collegium.dummy import dummy_rows
 from collegium.indicators.edition import Edition
 from collegium.indicators.measure import edition_again
-from collegium.schema import read_schema
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "examples" / "higher-education"
-SCHEMA = read_schema(EXAMPLE / "schema.toml")
-CATALOGUE = ROOT / "coordinator" / "collegium_coordinator" / "catalogue" / "higher-education.toml"
-DOMAIN = ROOT.parent / "shared" / "domain"
-YEAR = 2026
-ROWS = 700
-RHO = 99_000
-SMALL = {"funding": 900_000, "transfer_income": 200_000, "credits": 1}  # so that no person's sum reaches the clip
-SEVERAL = {"course_reg": 6, "status_event": 3, "project": 4, "output": 5}  # rows of a person; one elsewhere
 PROVINCES = {"east": "31", "west": "51", "south": "44"}
-BUDGET = "".join(f'[budget.{unit}]\nperiod = "year"\nrho = 100000\nlifetime_rho = 100000\n' for unit in SCHEMA.units)
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(900),
 ]  # what is quick of it: tests/library/indicators, tests/node/test_indicator_batch.py
-
-Rows = list[dict[str, str]]
-
-
-def invented(node: str) -> dict[str, Rows]:
-    """Rows of every dataset, most of them of the year that is measured."""
-    rng = random.Random(node)
-    tables = {}
-    for name, dataset in SCHEMA.datasets.items():
-        rows: Rows = []
-        person, left = 0, 0
-        for values in dummy_rows(SCHEMA, dataset, ROWS, rng):
-            row = dict(zip([dataset.person, *dataset.columns], values, strict=True))
-            if left == 0:
-                person, left = person + 1, rng.randint(1, SEVERAL.get(name, 1))
-            left -= 1
-            row[dataset.person] = f"{node}{person}"
-            for column, of in dataset.columns.items():
-                if row[column] == "":  # plain SQL and the schema would take a missing value differently
-                    row[column] = next(iter(SCHEMA.values(of))) if not of.is_number else str(of.decode(of.min_steps))
-                if column in SMALL:
-                    row[column] = str(rng.randrange(SMALL[column] + 1))
-            if row.get("study_level") == "3" and row.get("discipline_cat") in ("11", "14"):
-                row["discipline_cat"] = "01"  # the catalogue says that there are none
-            if rng.random() < 0.8:
-                row["year"] = str(YEAR)
-            if name == "enrolment" and rng.random() < 0.3:
-                row["entry_year"] = str(YEAR)
-            rows.append(row)
-        tables[name] = rows
-    return tables
-
-
-def campus(node: str, tables: dict[str, Rows], lacks: tuple[str, ...] = ()) -> University:
-    """A university that serves all datasets and columns but those it `lacks`, as dataset or dataset.column."""
-    served = [name for name in tables if name not in lacks]
-
-    def write(home: Path) -> None:
-        (home / "data").mkdir()
-        for name in served:
-            with (home / "data" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(tables[name][0]))
-                writer.writeheader()
-                writer.writerows(tables[name])
-
-    lines: list[str] = []
-    for name in served:
-        dataset = SCHEMA.datasets[name]
-        columns = [column for column in dataset.columns if f"{name}.{column}" not in lacks]
-        lines += [f"[sources.{name}]", 'kind = "csv"', f'path = "data/{name}.csv"', f"[datasets.{name}]", f'source = "{name}"']
-        lines += [f'person = "{dataset.person}"', f"[datasets.{name}.columns]", *(f'{column} = "{column}"' for column in columns)]
-    return University(
-        name=node,
-        facts={"province": PROVINCES[node], "character": "01", "level": "本科"},
-        enrolment=1000,
-        sources="\n".join(lines) + "\n",
-        write=write,
-        budget=BUDGET,
-        allow=(RESEARCHER,),
-    )
 
 
 @dataclass
@@ -133,7 +57,7 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
     folder = root / "indicators"
     with federation:
         lacks = {"south": ("exchange", "graduate.salary")}
-        federation.open([campus(node, tables[node], lacks.get(node, ())) for node in PROVINCES], [RESEARCHER])
+        federation.open([campus(node, tables[node], PROVINCES[node], lacks.get(node, ())) for node in PROVINCES], [RESEARCHER])
         signed = typed("collegium-coordinator", "catalogue", CATALOGUE, home=federation.home)
         assert signed.code == 0, signed
         federation.kill("west")
@@ -177,12 +101,8 @@ def test_what_a_university_does_not_serve_is_not_covered_with_the_reason(country
 
 
 def test_every_figure_is_that_of_the_domain_tables_sql(country: Country) -> None:
-    files = [DOMAIN / f"indicators_{level}.csv" for level in ("university", "discipline")]
-    if not all(file.exists() for file in files):
-        pytest.skip(f"the domain tables are not there ({DOMAIN.name})")
-    texts = [file.read_text(encoding="utf-8-sig").splitlines() for file in files]
-    wanted = {row["id"]: row["sql"] for text in texts for row in csv.DictReader(text)}
-    databases = {nodes: database(country, nodes) for nodes in (("east", "west", "south"), ("east", "west"))}
+    wanted = sql_of_indicators()
+    databases = {nodes: database(country.tables, nodes) for nodes in (("east", "west", "south"), ("east", "west"))}
     outside = 0
     for leaf in country.edition.leaves:
         nodes = tuple(node for node in PROVINCES if node not in {each.node for each in leaf.coverage.missing})
@@ -197,19 +117,6 @@ def test_every_figure_is_that_of_the_domain_tables_sql(country: Country) -> None
         assert figure.low is not None
         outside += not figure.low - 1e-9 <= truth <= (figure.high or truth) + 1e-9
     assert outside < 0.09 * len(country.edition.leaves)  # of 1,298 dependent intervals of 95 %
-
-
-def database(country: Country, nodes: tuple[str, ...]) -> sqlite3.Connection:
-    """The universities' rows in one place, which the system exists to avoid; numbers as numbers."""
-    db = sqlite3.connect(":memory:")
-    for name, dataset in SCHEMA.datasets.items():
-        kinds = [
-            f'"{column}" {"NUMERIC" if of.is_number or of.type == "boolean" else "TEXT"}' for column, of in dataset.columns.items()
-        ]
-        db.execute(f'CREATE TABLE "{name}"(pid TEXT, {", ".join(kinds)})')
-        rows = [tuple(row.values()) for node in nodes for row in country.tables[node][name]]
-        db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * (1 + len(dataset.columns)))})', rows)
-    return db
 
 
 def test_totals_are_the_sums_of_their_parts(country: Country) -> None:

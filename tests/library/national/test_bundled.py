@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nationalbundle import AWAY, BY_PROVINCE, GROUPS, IN_ALL, Made
+from nationalbundle import AWAY, BY_PROVINCE, GROUPS, IN_ALL, TRUSTEES, Made
 from planned import NOW
 
 from collegium.answer import Answer
@@ -148,13 +148,13 @@ def test_rounds_that_were_planned_minutes_apart_rest_on_checkpoints_of_one_regis
 
 
 def test_one_of_several_checkpoints_has_all_three_cosignatures_and_none_is_of_another_registry(whole: Made) -> None:
-    one = _copy(whole.bundle)
-    two = Made(cosigning=("trustee-a", "trustee-c"))
-    two.bundle.add("blob", two.cosigned(NOW + 300))
+    made = Made(cosigning=("trustee-a", "trustee-c"))
+    made.bundle.add("blob", made.cosigned(NOW + 300))
     with pytest.raises(NotVerified, match="sign"):
-        verify(two.bundle, two.registry)
-    one.add("blob", two.cosigned(NOW + 300))
-    assert verify(one, whole.registry).figures
+        verify(made.bundle, made.registry)
+    made.bundle.add("blob", made.cosigned(NOW + 600, TRUSTEES))
+    assert verify(made.bundle, made.registry).figures
+    one = _copy(whole.bundle)
     log = Signer.from_seed("example/registry", b"example/registry".ljust(32, b"."))
     one.add("blob", sign_checkpoint(log.name, whole.registry.size, bytes(32), log))
     with pytest.raises(NotVerified, match="not of the registry that the plan names"):
