@@ -16,10 +16,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
@@ -29,18 +30,22 @@ from typing import Any
 
 from evidence import reverify
 from launch import Federation, Ministry, wait_for_port
+from nationally import configure
 from small import SCHEMA, Said, campus, people, typed_here
 
 from collegium.client import Federation as Client
+from collegium.client import connect
 from collegium.home import Home
 
 NODES = ("north", "south", "east", "west")
 ALICE, BOB = "alice", "bob"
 COUNT = "SELECT COUNT(*) AS n FROM graduate WHERE salary >= {}"
 BUDGET = '[budget.student]\nperiod = "year"\nrho = 100\nlifetime_rho = 1000\n'
-LIARS = {"collegium-node": "dishonest_node", "collegium-coordinator": "dishonest_coordinator"}
+TRUSTEES = ("accounts", "bureau", "council")
+BOTH_MODES = ("--release", "both", "--smallest", "2")
+LIARS = {"collegium-node": ("dishonest_node",), "collegium-coordinator": ("dishonest_coordinator", "dishonest_sums")}
 _FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["collegium_node.serve", "collegium_node.cli", "collegium_coordinator.cli"])
+_FORKS.set_forkserver_preload(["collegium_node.serve", "collegium_node.cli", "collegium_coordinator.cli", "collegium_trustee.cli"])
 
 
 def _run(program: str, words: Sequence[str], lie: str, log: str) -> None:
@@ -50,7 +55,8 @@ def _run(program: str, words: Sequence[str], lie: str, log: str) -> None:
         os.dup2(file.fileno(), 2)
     sys.argv = [program, *words]
     for each in lie.split():
-        import_module(LIARS[program]).LIES[each](Path(words[-1]))
+        lies = {name: tell for module in LIARS[program] for name, tell in import_module(module).LIES.items()}
+        lies[each](Path(words[-1]))
     import_module(f"{program.replace('-', '_')}.cli").main()
 
 
@@ -160,6 +166,27 @@ class Scene(Stage):
             self.start(name, "collegium-node", "serve", "--home", self.node_home(name), lie=lie)
         self.until(lambda: set(names) <= self.connected())
 
+    def serve_again(self) -> None:
+        """Wait until everybody who runs has found the coordinator again."""
+        self.until(lambda: {name for name in NODES if name in self._running} <= self.connected())
+
+    def newest_request(self) -> str:
+        """The id of the last request in the coordinator's log."""
+        with closing(sqlite3.connect(f"file:{self.home / 'coordinator.db'}?mode=ro", uri=True)) as db:
+            return str(db.execute("SELECT id FROM requests ORDER BY entry DESC LIMIT 1").fetchone()[0])
+
+    def entrust(self, *names: str) -> None:
+        """Start trustees; they have shown their sealing keys when this returns."""
+        for name in names:
+            self.start(name, "collegium-trustee", "serve", "--home", self.trustee_home(name))
+        self.until(lambda: self._ready_trustees() >= len(names))
+
+    def _ready_trustees(self) -> int:
+        with connect(self.researcher_home(ALICE)) as line:
+            watch = line.watch()
+            watch.look()
+        return sum(each.role == "trustee" and each.state == "ready" for each in watch.found)
+
     def ask(self, salary: int, *nodes: str, rho: str = "1", researcher: str = ALICE, more: Sequence[str] = ()) -> Said:
         """A question that the salary makes another one; of these nodes."""
         only = [word for name in nodes for word in ("--node", name)]
@@ -195,14 +222,18 @@ class Scene(Stage):
         """What each party publishes, by its own command; all of them by default."""
         folder = self.root / to
         for name in self._running:
-            if name != "coordinator":  # its witnesses have cosigned all of its log, and it has written that down
+            if name in NODES:  # its witnesses have cosigned all of its log, and it has written that down
                 self.until(lambda name=name: json.loads(self.operate("log status", "--json", node=name).out)["backlog"] == 0)
-        for name in parties or ("coordinator", *NODES):
-            program, home = (
-                ("collegium-coordinator", self.home) if name == "coordinator" else ("collegium-node", self.node_home(name))
-            )
+        there = [name for name in TRUSTEES if self.trustee_home(name).exists()]
+        for name in parties or ("coordinator", *NODES, *there):
+            program, home = self._where(name)
             self.run(program, "log", "export", folder, "--home", home)
         return folder
+
+    def _where(self, name: str) -> tuple[str, Path]:
+        if name == "coordinator":
+            return "collegium-coordinator", self.home
+        return ("collegium-trustee", self.trustee_home(name)) if name in TRUSTEES else ("collegium-node", self.node_home(name))
 
     def audit(self, folder: Path) -> Found:
         """`collegium audit` by somebody who has the folder and a trust file, and no connection."""
@@ -220,17 +251,26 @@ class Scene(Stage):
 
 
 class Base:
-    """The federation before any attack: four universities, two researchers, three questions answered, no witnesses."""
+    """The federation before any attack: four universities, two researchers, three questions answered, no witnesses.
 
-    def __init__(self, root: Path) -> None:
+    With `trustees` there are three of them, the universities take part in national sums too, and one of four may be missing.
+    """
+
+    def __init__(self, root: Path, *, trustees: bool = False) -> None:
         stage = Stage(root, Ministry(federation="small", schema=SCHEMA))
         try:
             stage.found()
+            if trustees:
+                configure(stage, {"dropout": "0.35", "seconds": "10"})
             stage.serve()
+            for name in TRUSTEES if trustees else ():
+                stage.install_trustee(name)
             for researcher in (ALICE, BOB):
                 stage.join(researcher)
             for number, name in enumerate(NODES):
-                university = campus(name, people(60, first=100 * number), budget=BUDGET, allow=(ALICE, BOB))
+                university = campus(
+                    name, people(60, first=100 * number), budget=BUDGET, allow=(ALICE, BOB), release=BOTH_MODES if trustees else ()
+                )
                 stage.install(university, stage.invite_node(university))
                 stage.start_node(name)
             stage.wait_connected(ALICE, len(NODES))

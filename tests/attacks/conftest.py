@@ -22,3 +22,9 @@ from company import Base  # noqa: E402 - not before its folder is found
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     """Made once; every attack gets a copy."""
     return Base(tmp_path_factory.mktemp("company"))
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """The same, with trustees."""
+    return Base(tmp_path_factory.mktemp("sums"), trustees=True)
