@@ -28,13 +28,11 @@ from collegium.commands import (
     titled,
     try_locally,
 )
-from collegium.errors import CollegiumError, Exit, Invalid, NotReleased, rule_of
+from collegium.errors import CollegiumError, Exit, Invalid, rule_of
 from collegium.indicators.cli import app as indicators_app
-from collegium.wording import FOOTER
 
 if TYPE_CHECKING:
     from collegium.answer import Answer
-    from collegium.bundle import Verified
     from collegium.client import Federation
 
 __all__ = ["app", "main"]
@@ -233,10 +231,12 @@ def verify(
     home: HomeOption = None,
 ) -> None:
     """Verify every signature, receipt and sum behind a result again, from the bytes. A FILE needs no network and no account."""
+    from collegium.verifying import checked_text, verify_bundle_file
+
     if bool(what) == every:
         raise Invalid("name a file or a request, or say --all", place="verify", remedy="See yours with `collegium requests`.")
     if what and Path(what).is_file():
-        _verify_file(Path(what), policy, figures=figures, as_json=as_json)
+        verify_bundle_file(Path(what), policy, figures=figures, as_json=as_json)
         return
     if policy is not None or figures:
         raise Invalid("there is no such file", place=what or "verify", remedy="--policy and --figures are for bundle files.")
@@ -247,7 +247,7 @@ def verify(
         _say(json.dumps([{"request": each.id, "signatures": each.signatures, "verified": True} for each in checked]))
         return
     for each in checked:
-        _say(_checked(each))
+        _say(checked_text(each))
 
 
 @app.command()
@@ -281,52 +281,6 @@ def version() -> None:
     _say(__version__)
 
 
-def _verify_file(file: Path, policy: Path | None, *, figures: bool, as_json: bool) -> None:
-    from collegium.bundlefile import verify_file
-    from collegium.log.trust import Trust
-
-    try:
-        trusted = Trust.parse(policy.read_bytes(), place=str(policy)) if policy is not None else None
-    except OSError as error:
-        raise Invalid(f"cannot be read: {error.strerror}", place=str(policy)) from None
-    checked, registry, bundle = verify_file(file, trusted)
-    key = registry.registry_key.vkey
-    if as_json:
-        tree = {
-            "request": checked.id,
-            "signatures": checked.signatures,
-            "verified": True,
-            "federation": registry.federation,
-            "registry": key,
-            "registry_trusted": trusted is not None,
-            "questions": len(checked.request.questions),
-            "figures": len(checked.figures),
-        }
-        _say(json.dumps(tree))
-        return
-    _say(_checked(checked))
-    if figures:
-        from rich.console import Console
-
-        from collegium.answer import Answer
-        from collegium.show import renderable
-
-        Console(highlight=False).print(renderable(Answer(checked, bundle, registry)))
-    if trusted is None:
-        _say(f"Under the registry key of the file itself. It proves the figure only if this is the federation's own key:\n{key}")
-    else:
-        _say(f"Federation {registry.federation}, under the registry log of {policy}.")
-
-
-def _checked(checked: Verified) -> str:
-    releases = sum(len(figures.accounts.releases) for figures in checked.figures if not figures.rounds)
-    rounds = sum(len(figures.rounds) for figures in checked.figures)
-    text = f"{checked.id[:12]}  {checked.signatures} signatures, {releases} releases added again: verified"
-    if rounds:
-        text += f"\n{rounds} national sums: every step signed and logged. {FOOTER['en']['unseen']}"
-    return text
-
-
 def _hand_in(federation: Federation, prepared: Any, deadline: float, *, quiet: bool, wait: bool) -> None:
     from collegium.progress import Bar, Taken
 
@@ -353,11 +307,9 @@ def _print(answer: Answer, *, as_json: bool, as_csv: bool, title: str = "") -> N
             console.print(title, style="bold", markup=False)
         console.print(renderable(answer))
     if not answer.verified.figures or not answer.coverage.answered:
-        raise NotReleased(
-            "no university has answered yet",
-            place=answer.id[:12],
-            remedy=f"Fetch it later: collegium result {answer.id[:12]}",
-        )
+        from collegium.nofigure import no_figure
+
+        raise no_figure(answer)
 
 
 def _watch(federation: Federation, every: float, *, as_json: bool) -> None:
