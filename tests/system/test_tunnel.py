@@ -1,14 +1,11 @@
-"""Tunnels over real gRPC with real mutual TLS on loopback, through a real proxy, and out of a network that lets nobody in."""
+"""Tunnels over real gRPC with real mutual TLS on loopback, through a real proxy."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 import sys
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,195 +14,24 @@ import grpc
 import pytest
 
 from collegium.errors import CollegiumError, Failed, Invalid, NotReleased, Offline, Refused
-from collegium.tls import identity_of, issue, make_ca, make_key_and_csr
-from collegium.transport.accept import TunnelServicer, add_tunnel
+from collegium.tls import identity_of
 from collegium.transport.channels import TlsFiles, client_channel, listen, new_server, server_credentials
 from collegium.transport.dial import dial_forever, dial_once
 from collegium.transport.dispatch import add_service, handlers_of
-from collegium.transport.endpoint import Endpoint, Handler, Limits, TunnelError
+from collegium.transport.endpoint import Endpoint, Limits, TunnelError
 from collegium.transport.node_client import ChannelCaller, NodeClient
-from collegium.transport.peer import Peer, only_role, peer_of
+from collegium.transport.peer import Peer, only_role
 from collegium.transport.status import from_rpc
 from collegium.v1 import federation_pb2, node_pb2
 
-NODE = node_pb2.DESCRIPTOR.services_by_name["Node"]
-FEDERATION = federation_pb2.DESCRIPTOR.services_by_name["Federation"]
+sys.path.insert(0, str(Path(__file__).parent))  # tunnelparts.py, shared by the tests of this folder
 
-
-class Authority:
-    """Certificates of one federation."""
-
-    def __init__(self, federation: str = "demo") -> None:
-        self.federation = federation
-        self.ca, self._key = make_ca(federation)
-
-    def files(self, role: str, name: str) -> TlsFiles:
-        key, csr = make_key_and_csr(self.federation, role, name)
-        return TlsFiles(ca=self.ca, chain=issue(self.ca, self._key, csr, role=role, name=name), key=key)
+from tunnelparts import FEDERATION, NODE, Authority, Node, Relay, coordinator, dialled, until
 
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority()
-
-
-class Node:
-    """Answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.cancelled = 0
-
-    async def Status(self, _request: Any, context: Any) -> node_pb2.NodeStatus:
-        return node_pb2.NodeStatus(name=peer_of(context).name)
-
-    async def Learn(self, request: Any, _context: Any) -> node_pb2.LearnReply:
-        return node_pb2.LearnReply(registry_size=request.first)
-
-    async def Answer(self, request: Any, _context: Any) -> node_pb2.AnswerReply:
-        if request.request == b"sleep":
-            self.running += 1
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                self.cancelled += 1
-                raise
-            finally:
-                self.running -= 1
-        if request.request == b"refuse":
-            raise Refused("毕业生", by="budget", place="question 1", remedy="Ask less.", reason="budget-period")
-        if request.request == b"break":
-            raise KeyError("CANARY")
-        return node_pb2.AnswerReply(answers=[node_pb2.QuestionAnswer(payload=request.request[::-1])])
-
-    async def Submit(self, _request: Any, _context: Any) -> node_pb2.SubmitReply:
-        return node_pb2.SubmitReply()
-
-    async def Closed(self, _request: Any, _context: Any) -> node_pb2.ClosedReply:
-        return node_pb2.ClosedReply()
-
-
-async def up(payload: bytes, _deadline: float | None) -> bytes:
-    return payload + b" from the coordinator"
-
-
-class Coordinator:
-    """Accepts tunnels and knows the newest of each node."""
-
-    def __init__(self, port: int, tunnels: TunnelServicer, live: dict[str, Endpoint], server: Any) -> None:
-        self.port, self.tunnels, self.live, self.server = port, tunnels, live, server
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-
-@asynccontextmanager
-async def coordinator(
-    read: Callable[[], TlsFiles], *, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
-) -> AsyncIterator[Coordinator]:
-    live: dict[str, Endpoint] = {}
-    admit = only_role("demo", "node")
-
-    def admitted(peer: Peer) -> dict[str, Handler]:
-        admit(peer)
-        return {"/up": up}
-
-    def closed(peer: Peer, endpoint: Endpoint) -> None:
-        if live.get(peer.name) is endpoint:
-            del live[peer.name]
-
-    tunnels = TunnelServicer(admitted, lambda peer, endpoint: live.update({peer.name: endpoint}), closed, limits=limits)
-    server = new_server()
-    add_tunnel(server, tunnels)
-    bound = listen(server, f"{host}:{port}", server_credentials(read))
-    await server.start()
-    try:
-        yield Coordinator(bound, tunnels, live, server)
-    finally:
-        await tunnels.close(grace=0)
-        await server.stop(0)
-
-
-@asynccontextmanager
-async def dialled(
-    address: str, files: TlsFiles, node: Node, *, proxy: str = "", limits: Limits | None = None
-) -> AsyncIterator[Endpoint]:
-    """A node's tunnel while it is open; what `dial_once` raised comes out of here."""
-    opened: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
-    life = asyncio.ensure_future(
-        dial_once(
-            partial(client_channel, address, ca=files.ca, server="coordinator", me=files, proxy=proxy),
-            handlers_of(node, NODE, peer=Peer("demo", "coordinator", "coordinator")),
-            opened.set_result,
-            limits=limits,
-            place=address,
-        )
-    )
-    try:
-        await asyncio.wait([opened, life], return_when=asyncio.FIRST_COMPLETED)
-        if not opened.done():
-            await life
-        yield await opened
-    finally:
-        life.cancel()
-        await asyncio.gather(life, return_exceptions=True)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
-class Relay:
-    """A TCP relay that can be cut; with `connect` it is an HTTP CONNECT proxy."""
-
-    def __init__(self, target: int | None = None, *, refuse: bool = False) -> None:
-        self.target = target
-        self.refuse = refuse
-        self.asked: list[str] = []
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def start(self) -> int:
-        self.server = await asyncio.start_server(self.accept, "127.0.0.1", 0)
-        return int(self.server.sockets[0].getsockname()[1])
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        port = self.target
-        if port is None:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.asked.append(head)
-            if self.refuse:
-                writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-                writer.close()
-                return
-            port = int(head.split()[1].rsplit(":", 1)[1])
-        out_reader, out_writer = await asyncio.open_connection("127.0.0.1", port)
-        if self.target is None:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        self.writers += [writer, out_writer]
-        await asyncio.gather(self.pump(reader, out_writer), self.pump(out_reader, writer))
-
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    def cut(self) -> None:
-        for writer in self.writers:
-            writer.transport.abort()
-        self.writers.clear()
-
-    async def stop(self) -> None:
-        self.cut()
-        self.server.close()
-        await asyncio.sleep(0.05)
 
 
 def test_200_calls_both_ways_at_once(authority: Authority) -> None:
@@ -515,131 +341,5 @@ def test_a_message_over_the_bound_fails_its_call_only(authority: Authority) -> N
                 await node.answer(node_pb2.AnswerRequest(request=b"x" * (2 << 20)), timeout=10)
             assert large.value.reason == "too-large"
             assert (await node.status()).name == "coordinator"
-
-    asyncio.run(main())
-
-
-# ---------------------------------------------------------------- a node that nobody can call
-
-FIREWALLED_NODE = """
-import asyncio, sys
-from functools import partial
-from pathlib import Path
-from collegium.transport.channels import TlsFiles, client_channel
-from collegium.transport.dial import dial_once
-
-async def answer(payload, deadline):
-    return payload[::-1]
-
-async def main():
-    async def accept(reader, writer):
-        writer.write(b"reached")
-        writer.close()
-    await asyncio.start_server(accept, "0.0.0.0", 7444)
-    print("listening", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    files = TlsFiles(*(Path(sys.argv[2], name).read_bytes() for name in ("ca", "chain", "key")))
-    channel = partial(client_channel, sys.argv[1], ca=files.ca, server="coordinator", me=files)
-    await dial_once(channel, {"/reverse": answer}, lambda endpoint: print("open", flush=True))
-
-asyncio.run(main())
-"""
-OUR_PORT = 17443
-
-
-class Campus:
-    """A network namespace joined to ours by a cable; `close` shuts it for all packets but those from the coordinator's port."""
-
-    def __init__(self) -> None:
-        tag = uuid.uuid4().hex[:6]
-        self.space, self._outer, self._inner = f"campus{tag}", f"co{tag}", f"ci{tag}"
-        self.ours, self.theirs = f"10.213.{int(tag[:2], 16)}.1", f"10.213.{int(tag[:2], 16)}.2"
-
-    def lay_cable(self) -> None:
-        self._ip("link", "add", self._outer, "type", "veth", "peer", "name", self._inner, "netns", self.space)
-        self._ip("addr", "add", f"{self.ours}/24", "dev", self._outer)
-        self._ip("link", "set", self._outer, "up")
-        self._inside("addr", "add", f"{self.theirs}/24", "dev", self._inner)
-        self._inside("link", "set", self._inner, "up")
-        self._inside("rule", "add", "prio", "100", "lookup", "local")
-        self._inside("rule", "del", "prio", "0")  # the kernel's own first rule would let everything in before ours are read
-
-    def close(self) -> None:
-        came_in = ["iif", self._inner]
-        self._inside("rule", "add", "prio", "1", *came_in, "ipproto", "tcp", "sport", str(OUR_PORT), "lookup", "local")
-        self._inside("rule", "add", "prio", "2", *came_in, "blackhole")
-
-    def make(self) -> None:
-        self._ip("netns", "add", self.space)
-
-    def remove(self) -> None:
-        for words in (["netns", "del", self.space], ["link", "del", self._outer]):
-            subprocess.run(["ip", *words], check=False, capture_output=True, timeout=20)
-
-    def _inside(self, *words: str) -> None:
-        self._ip("-n", self.space, *words)
-
-    def _ip(self, *words: str) -> None:
-        subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
-
-
-@pytest.fixture
-def campus() -> Iterator[Campus]:
-    if shutil.which("ip") is None:
-        pytest.skip("needs the command ip (iproute2) to make a network of its own")
-    made = Campus()
-    try:
-        made.make()
-    except subprocess.CalledProcessError:
-        pytest.skip("this user may not make network namespaces")
-    try:
-        try:
-            made.lay_cable()
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"this kernel cannot lay the cable: {error.stderr.decode(errors='replace').strip()[:200]}")
-        yield made
-    finally:
-        made.remove()
-
-
-async def knock(address: str) -> bytes:
-    """What a stranger hears who connects to the campus."""
-    reader, writer = await asyncio.open_connection(address, 7444)
-    heard = await reader.read()
-    writer.close()
-    return heard
-
-
-def test_a_node_behind_a_firewall_that_lets_nobody_in(authority: Authority, campus: Campus, tmp_path: Path) -> None:
-    mine, north = authority.files("coordinator", "coordinator"), authority.files("node", "north")
-    for name, data in (("ca", north.ca), ("chain", north.chain), ("key", north.key)):
-        (tmp_path / name).write_bytes(data)
-    program = tmp_path / "node.py"
-    program.write_text(FIREWALLED_NODE)
-
-    async def main() -> None:
-        async with coordinator(lambda: mine, host=campus.ours, port=OUR_PORT) as made:
-            node = await asyncio.create_subprocess_exec(
-                *["ip", "netns", "exec", campus.space, sys.executable, str(program), f"{campus.ours}:{OUR_PORT}", str(tmp_path)],
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert node.stdin is not None
-            assert node.stdout is not None
-            try:
-                assert await asyncio.wait_for(node.stdout.readline(), 30) == b"listening\n"
-                assert await asyncio.wait_for(knock(campus.theirs), 5) == b"reached"  # else the next line would prove nothing
-                campus.close()
-                with pytest.raises((TimeoutError, OSError)):
-                    await asyncio.wait_for(knock(campus.theirs), 1.5)
-                node.stdin.write(b"dial\n")
-                assert await asyncio.wait_for(node.stdout.readline(), 30) == b"open\n"
-                await until(lambda: "north" in made.live)
-                tunnel = made.live["north"]
-                answers = await asyncio.gather(*(tunnel.call("/reverse", b"%d" % n * 9, timeout=20) for n in range(200)))
-                assert answers == [(b"%d" % n * 9)[::-1] for n in range(200)]
-            finally:
-                node.terminate()
-                await node.wait()
 
     asyncio.run(main())
