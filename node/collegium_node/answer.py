@@ -219,6 +219,8 @@ class Answering:
             if row is not None:
                 ours = (row.request, row.number) == (asked.id, number)
                 return _Paid(row, decisions.at(log.db, row.decision) if ours else None)
+            if asked.expiry < log.now:  # another question of the request was charged in time; this one is not begun any more
+                return decisions.record(log, asked, number, "refuse", reason="expired", question=digest)
             if not self._engine.has(snapshot, question.dataset):  # nobody pays for a snapshot that is lost already
                 raise Failed("the current snapshot is gone", place=f"snapshots/{snapshot}", remedy="Make a new one.")
             unit, dataset, rho, limits = layout.unit, question.dataset, question.rho, self._policy().figures

@@ -59,10 +59,12 @@ def record(
         planned: the plan of a national sum that it charges for or refuses. One on another plan never says the same.
     """
     plan = planned.id if planned is not None else None
+    # Of refused plans: the newest one on this very plan. Else two of them, sent in turns, would fill the log.
+    of = plan if plan is not None and verdict == "refuse" else ""
     last = log.db.execute(
         "SELECT d.idx, d.verdict, d.reason, d.snapshot, p.plan FROM decisions d LEFT JOIN planned p ON p.idx = d.idx"
-        " WHERE d.request = ? AND d.number = ? ORDER BY d.idx DESC LIMIT 1",
-        (asked.id, number),
+        " WHERE d.request = ? AND d.number = ? AND (? = '' OR p.plan = ?) ORDER BY d.idx DESC LIMIT 1",
+        (asked.id, number, of, of),
     ).fetchone()
     if last is not None and last[1:] == (verdict, reason, snapshot, plan):
         return at(log.db, last[0])
@@ -102,6 +104,14 @@ def is_bound(journal: Journal, asked: Asked) -> bool:
     """Whether any question of this request was charged or reused here: then repeating it costs nothing new."""
     with journal.store.read() as db:
         found = db.execute("SELECT 1 FROM decisions WHERE request = ? AND verdict IN ('charge', 'reuse')", (asked.id,)).fetchone()
+    return found is not None
+
+
+def is_charged(db: sqlite3.Connection, request: str, number: int) -> bool:
+    """Whether this very question of this request was charged here."""
+    found = db.execute(
+        "SELECT 1 FROM decisions WHERE request = ? AND number = ? AND verdict = 'charge'", (request, number)
+    ).fetchone()
     return found is not None
 
 

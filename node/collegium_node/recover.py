@@ -10,7 +10,6 @@ vectors: a plan that this log says was submitted is over for this node.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +21,10 @@ from collegium.party import replay as party
 from collegium.party.journal import Entry
 from collegium.party.replay import Copy, Keep, keep_peer
 from collegium.statements import Decision, Policy, Release, Request, Withdrawal
-from collegium_node import ledger, submissions
+from collegium_node import ledger, shelf, submissions
 from collegium_node.home import Node
 from collegium_node.ledger import Row
+from collegium_node.shelf import Shelved
 
 __all__ = ["replay"]
 
@@ -105,17 +105,14 @@ def _policy(db: sqlite3.Connection, index: int, entry: bytes, copy: Copy, node: 
                 schema = read_snapshot(node.home.root, line.id).schema
             except CollegiumError:
                 schema = ""  # its rows are gone: questions bound to it are refused, and nothing else
-            values = (line.id, line.name, line.time, schema, 0, _json(line.datasets))
-            db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", values)
+            shelf.put_back(db, Shelved(line.id, line.name, line.time, schema, line.datasets, False, {}))
         db.execute("UPDATE snapshots SET current = ? WHERE id = ?", (int(line.current), line.id))
+        if line.current and line.absent:  # said when it was made current; a national sum would not show it
+            shelf.lacks(db, line.id, line.datasets, line.absent)
 
 
 def _nothing(db: sqlite3.Connection, index: int, entry: bytes, copy: Copy, node: Node) -> None:
     """A request's details come again with the request."""
-
-
-def _json(names: tuple[str, ...]) -> str:
-    return json.dumps(sorted(names))
 
 
 _KEEP: dict[str, Keep] = {

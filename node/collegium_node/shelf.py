@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collegium.errors import Refused, public_text
@@ -74,8 +74,21 @@ def add(db: sqlite3.Connection, snapshot: Shelved) -> None:
     db.execute("UPDATE snapshots SET current = 0")
     db.execute(
         f"INSERT INTO snapshots({_COLUMNS}) VALUES (?, ?, ?, ?, 1, ?)",  # noqa: S608 (constant columns)
-        (snapshot.id, snapshot.name, snapshot.time, snapshot.schema, _held(snapshot)),
+        (snapshot.id, snapshot.name, snapshot.time, snapshot.schema, _held(snapshot.datasets, snapshot.absent)),
     )
+
+
+def put_back(db: sqlite3.Connection, snapshot: Shelved) -> None:
+    """Put a snapshot on the shelf that a log says was there; not as the current one."""
+    db.execute(
+        f"INSERT INTO snapshots({_COLUMNS}) VALUES (?, ?, ?, ?, 0, ?)",  # noqa: S608 (constant columns)
+        (snapshot.id, snapshot.name, snapshot.time, snapshot.schema, _held(snapshot.datasets, snapshot.absent)),
+    )
+
+
+def lacks(db: sqlite3.Connection, identity: str, datasets: Sequence[str], absent: Mapping[str, Sequence[str]]) -> None:
+    """Write down which columns of its datasets a snapshot does not serve."""
+    db.execute("UPDATE snapshots SET datasets = ? WHERE id = ?", (_held(datasets, absent), identity))
 
 
 def signed(db: sqlite3.Connection) -> tuple[PolicySnapshot, ...]:
@@ -90,6 +103,6 @@ def signed(db: sqlite3.Connection) -> tuple[PolicySnapshot, ...]:
     )  # fmt: skip
 
 
-def _held(snapshot: Shelved) -> str:
-    datasets = sorted(snapshot.datasets)
-    return json.dumps({each: list(snapshot.absent.get(each, ())) for each in datasets} if snapshot.absent else datasets)
+def _held(datasets: Sequence[str], absent: Mapping[str, Sequence[str]]) -> str:
+    names = sorted(datasets)
+    return json.dumps({each: list(absent.get(each, ())) for each in names} if absent else names)

@@ -12,7 +12,9 @@
 
 Why it holds. A share of noise protects nobody twice: two vectors of one tally under one plan, or one share under two plans, could
 be subtracted. So a plan has one charge (its id is the key) and one SUBMIT, only stored bytes leave, and another plan is another
-charge with fresh noise. What is refused in (1) to (4) is decided before data are touched. The length of the vector is the plan's.
+charge with fresh noise. And a question of a request has one plan: with two, of which one leaves somebody out, a coordinator could
+subtract totals without any researcher asking twice. What is refused in (1) to (4) is decided before data are touched. The length of
+the vector is the plan's.
 
 A crash before (4) leaves nothing. Between (4) and (7) it leaves a charge: whoever sends the plan again finds it, pays nothing, and
 goes on with fresh seeds and fresh noise, for nobody has seen the others. After (7) the same bytes leave, whenever they are asked
@@ -199,6 +201,10 @@ class Submitting:
             row = ledger.of_plan(log.db, planned.id)
             if row is not None:
                 return row, decisions.at(log.db, row.decision)
+            if decisions.is_charged(log.db, asked.id, number):  # for another plan: two totals of one question, with and without us
+                return decisions.record(
+                    log, asked, number, "refuse", reason="round-over", question=question.digest, planned=planned
+                )
             if not self._engine.has(snapshot, question.dataset):  # nobody pays for a snapshot that is lost already
                 raise Failed("the current snapshot is gone", place=f"snapshots/{snapshot}", remedy="Make a new one.")
             dataset, rho, limits = question.dataset, question.rho, self._policy().figures

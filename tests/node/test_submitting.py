@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nationalnode import OTHERS, READY, RELEASED, RHO, Country, Figures, country, national, zero
+from nationalnode import OTHERS, READY, REFUSED, RELEASED, RHO, Country, Figures, country, national, zero
 from onenode import NODE, SNAPSHOT, T0, VIEW, OneNode
 
 from collegium.log.receipt import verify_receipt
@@ -99,10 +99,11 @@ def test_the_same_plan_gives_the_same_bytes_whatever_happens_in_between(tmp_path
 
 
 def test_another_plan_is_another_charge_with_fresh_noise(tmp_path: Path) -> None:
-    """Of one request, or of another for the same question: a share belongs to one plan."""
-    land, asked = country(tmp_path)
-    sents = [land.send(asked), land.send(asked), land.send(other := land.ask())]
-    replies = [land.submit(each, sent) for each, sent in zip((asked, asked, other), sents, strict=True)]
+    """Of another request for the same question: a share belongs to one plan."""
+    land, _ = country(tmp_path)
+    asked = [land.ask() for _ in range(3)]
+    sents = [land.send(each) for each in asked]
+    replies = [land.submit(each, sent) for each, sent in zip(asked, sents, strict=True)]
     assert land.one.charged() == 3 * RHO
     shares = [tuple(land.under_the_masks(sent, reply)) for sent, reply in zip(sents, replies, strict=True)]
     assert len(set(shares)) == 3
@@ -110,6 +111,23 @@ def test_another_plan_is_another_charge_with_fresh_noise(tmp_path: Path) -> None
     only_one(Submit, [reply.submit for reply in replies], land.one.node.journal.statements.verifier)
     assert [Decision.read(reply.decision).plan for reply in replies] == [statement_id(sent.note) for sent in sents]
     assert [row[0] for row in land.rounds()] == [statement_id(sent.note) for sent in sents]
+
+
+def test_a_second_plan_for_a_question_of_a_request_is_refused_and_free(tmp_path: Path) -> None:
+    """Else a coordinator alone could plan one request twice, once without a university, and subtract."""
+    land, asked = country(tmp_path)
+    assert land.submit(asked, land.send(asked)).verdict == RELEASED
+    fewer = land.roster([NODE, *OTHERS[:-1]])
+    second = land.send(asked, land.plan(asked, roster=fewer), roster=fewer)
+    entries = len(land.one.entries())
+    replies = [land.submit(asked, second) for _ in range(3)]
+    assert {(reply.verdict, reply.reason, reply.vector, reply.submit) for reply in replies} == {(REFUSED, "round-over", b"", b"")}
+    assert len({reply.decision for reply in replies}) == 1
+    assert land.one.charged() == RHO
+    assert len(land.one.entries()) <= entries + 2  # the refusal, and the coordinator's checkpoint
+    third = land.send(asked)
+    answers = [land.submit(asked, each).decision for each in (third, second, third, second)]
+    assert (answers[0], answers[1]) == (answers[2], answers[3]), "refused in turns they do not fill the log"
 
 
 def test_twenty_times_at_once_one_charge_and_one_share(tmp_path: Path) -> None:

@@ -169,11 +169,12 @@ def restore(land: Country, backup: Path) -> None:
 def test_a_database_made_again_from_its_log_hides_nothing_anew(tmp_path: Path, from_nothing: bool) -> None:
     """The log says that the plan was submitted; the bytes are lost, and the round is over for this node."""
     land, asked = country(tmp_path / "home")
-    sent, other = land.send(asked), land.send(asked)
+    again = land.ask()
+    sent, other = land.send(asked), land.send(again)
     backup = tmp_path / "backup.db"
     if from_nothing:
         land.one.node.store.backup(backup)
-    failing(land, asked, other)
+    failing(land, again, other)
     if not from_nothing:  # the backup knows the charge, and not the submission
         land.one.node.store.backup(backup)
     first = land.submit(asked, sent)
@@ -188,7 +189,8 @@ def test_a_database_made_again_from_its_log_hides_nothing_anew(tmp_path: Path, f
     assert (len(land.engine.hidden), submits(land)) == (hidden, entries)
     assert [statement_id(each) for each in submits(land)] == [statement_id(first.submit)]
     assert land.one.charged() == 2 * RHO
-    assert land.submit(asked, other).verdict == RELEASED, "charged, and never seen by anybody: it goes on"
+    assert land.submit(again, other).verdict == RELEASED, "charged, and never seen by anybody: it goes on"
+    assert land.submit(asked, land.send(asked)).reason == "round-over", "a question of a request has one plan, here too"
     assert land.one.charged() == 2 * RHO
     check_node(land.one.home.database)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ from collegium.party.lines import Lines
 from collegium.party.receipts import Receipts
 from collegium.party.store import Fault, no_fault
 from collegium.question import Bounds, Component, GroupKey, Question
-from collegium.registration import Partition, WitnessedLog
+from collegium.registration import Partition, Revocation, WitnessedLog
 from collegium.registry import Registry
 from collegium.statements import Federation, Invitation, Party, Request, SchemaEntry, Witnesses
 from collegium.tls import make_ca
@@ -127,6 +128,9 @@ class Founded:
             log=log_key(name).vkey if logged else None, cosigner=cosigner(name).vkey if logged else None, time=9,
         )  # fmt: skip
         self.entries.append(party.sign(once, key))
+
+    def revoke(self, name: str) -> None:
+        self.sign(Revocation(name=name, time=10, reason="left"))
 
     def part(self, *groups: tuple[str, ...]) -> None:
         self.sign(Partition(fact="province", groups=groups, time=9))
@@ -231,6 +235,11 @@ class World:
             "questions": (self.question,), "views": (view,), "registry": self.view,
         }  # fmt: skip
         return Request(**{**body, **changes}).sign(ASKER)
+
+    def ask_again(self, **changes: Any) -> None:
+        """The same question in another request, and a plan for it."""
+        self.request = self.ask(nonce=secrets.token_hex(16))
+        self.country = self.plan(**changes)
 
     @property
     def view(self) -> RegistryView:

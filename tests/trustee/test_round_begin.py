@@ -10,7 +10,7 @@ import pytest
 from nationalround import COORDINATOR_LOG, COSIGNERS, FED, SEALING, T, node_signer, place
 from onetrustees import QUESTION, Founded, World, refuses
 
-from collegium.errors import Failed, Invalid, NotVerified
+from collegium.errors import Failed, Invalid, NotVerified, Refused
 from collegium.log.note import Signer, encode_base64
 from collegium.national.lists import Roster, RosterNode
 from collegium.national.statements import Plan
@@ -159,6 +159,30 @@ def test_a_request_that_no_researcher_has_signed(fresh: World) -> None:
 
 def test_a_question_that_asks_each_university_for_its_own_figure(tmp_path: Path) -> None:
     refused(World(tmp_path, question=QUESTION.model_copy(update={"mode": "per_node"})), "its own figure")
+
+
+def test_a_second_plan_for_a_group_of_a_question_of_a_request(tmp_path: Path) -> None:
+    """One honest trustee is enough: no totals with and without a university out of one request. Another request is another sum."""
+    world = World(tmp_path)
+    world.begin()
+    first = world.country
+    world.country = world.plan(nonce="8" * 32)
+    with pytest.raises(Refused, match="round of this national sum is over"):
+        world.begin()
+    world.country = first
+    world.begin()  # the first one again: found
+    world.ask_again()
+    world.begin()
+
+
+def test_a_node_that_was_revoked_before_the_plan_came(tmp_path: Path) -> None:
+    """The coordinator plans on a view of the registry from before, which all three have cosigned."""
+    world = World(tmp_path)
+    gone = world.country.roster.nodes[0].node
+    world.founded.revoke(gone)
+    for each in world.trustees:
+        each.learn(world.founded)
+    refused(world, f"{gone} is not registered")
 
 
 def test_an_invented_node_in_the_roster(world: World) -> None:

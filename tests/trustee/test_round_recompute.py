@@ -137,7 +137,7 @@ def test_the_sum_so_far_is_kept_for_a_few_rounds_alone(tmp_path: Path) -> None:
     world = World(tmp_path)
     rounds = []
     for number in range(MOST_AT_ONCE + 1):
-        world.country = world.plan(nonce=f"{number:032x}")
+        world.ask_again(nonce=f"{number:032x}")
         world.unmask(world.closed(*ALL))
         rounds.append(world.country)
     one = world.trustees[0].service

@@ -171,7 +171,7 @@ def test_each_month_has_a_key_and_the_last_one_serves_on(tmp_path: Path) -> None
     world.submit(*ALL)
     closed = world.country.close(ALL, world.prepare(*ALL))
     assert world.unmask(closed)
-    world.country = world.plan(deadline=int(at(2027, 2, 20)))
+    world.ask_again(deadline=int(at(2027, 2, 20)))
     world.begin()
     world.country = world.plan(deadline=int(at(2027, 2, 5)), trustees=world.country.plan.trustees)
 

@@ -218,7 +218,7 @@ def test_submissions_of_one_plan_say_nothing_to_another(world: World) -> None:
     world.begin()
     world.submit(*ALL)
     old = [world.submission(0, member) for member in ALL]
-    world.country = world.plan(nonce="1" * 32)
+    world.ask_again(nonce="1" * 32)
     world.begin()
     done = world.trustees[0].service.prepare(PrepareRequest(plan=world.country.plan_id, submissions=old, last=True))
     assert Prepared.from_blob(done.prepared, Prepare.read(done.prepare).prepared).accepted == ()

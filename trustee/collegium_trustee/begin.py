@@ -22,6 +22,7 @@ from collegium.registry import Registry
 from collegium.statements import Request
 from collegium_trustee.rounds import Rounds, judged, over
 from collegium_trustee.sealing import Sealing
+from collegium_trustee.tables import keep_begun
 
 __all__ = ["Given", "begin"]
 
@@ -46,11 +47,11 @@ def begin(rounds: Rounds, sealing: Sealing, given: Given) -> None:
     3. This trustee is in the plan under its own key; all three are registered ones; the sealing key is one of its own that serves
        until the deadline.
     4. The registry it names is a part of the one this trustee has verified, and all three trustees have cosigned it; the roster is
-       of nodes that are registered there.
+       of nodes that were registered there and still are, under the same keys.
     5. The roster has members of one group of the question's, and the plan is for that group.
     6. Every number is computed again from question, schema and number of nodes.
-    7. One transaction: the deadline has not passed; the coordinator's checkpoint, the plan and its receipt in this log, and the
-       open round.
+    7. One transaction: the deadline has not passed, and this group of this question of this request has no other plan; the
+       coordinator's checkpoint, the plan and its receipt in this log, and the open round.
 
     Raises:
         NotVerified, Invalid, Refused: with a `reason` of the public table. Failed: this trustee has not learnt so much of the
@@ -81,6 +82,8 @@ def begin(rounds: Rounds, sealing: Sealing, given: Given) -> None:
         if rounds.found(log.db, plan_id) is not None:
             return
         if plan.deadline <= log.now:
+            raise over()
+        if not keep_begun(log.db, plan_id, plan):
             raise over()
         keep_logged(log, plan_id, Logged(logged.origin, logged.proof, logged.checkpoint))
         log.keep(Plan.kind, given.plan, request=plan_id)
@@ -121,7 +124,9 @@ def _roster(given: Given, plan: Plan, registry: Registry) -> Roster:
         raise NotVerified("the plan has seen another registry", place="registry")
     chosen = {each.trustee for each in plan.trustees}
     cosigners = {each.name: each.cosigner for each in registry.trustees() if each.name in chosen and each.cosigner is not None}
-    nodes = {node.name: node.statements for node in registry.nodes_at(plan.registry.size)}
+    now = {node.name: node.statements for node in registry.nodes()}  # a coordinator may plan on a view from before a revocation
+    then = {node.name: node.statements for node in registry.nodes_at(plan.registry.size)}
+    nodes = {name: key for name, key in then.items() if now.get(name) == key}
     return check_roster(plan, given.roster, given.registry_checkpoint, registry.registry_log, cosigners, nodes)
 
 

@@ -18,7 +18,7 @@ from collegium.party import replay as party
 from collegium.party.replay import Copy, Keep, keep_peer
 from collegium.statements import Peer
 from collegium_trustee.home import Trustee
-from collegium_trustee.tables import cut_off, overwrite_deleted
+from collegium_trustee.tables import cut_off, keep_begun, overwrite_deleted
 
 __all__ = ["replay"]
 
@@ -55,6 +55,7 @@ def _plan(db: sqlite3.Connection, index: int, entry: bytes, copy: Copy, trustee:
         "INSERT OR IGNORE INTO rounds(plan, deadline, place, sealing, note, roster, over) VALUES (?, ?, ?, ?, ?, x'', 1)",
         (statement_id(entry), body.deadline, place, sealing, entry),
     )
+    keep_begun(db, statement_id(entry), body)
 
 
 def _prepare(db: sqlite3.Connection, index: int, entry: bytes, copy: Copy, trustee: Trustee) -> None:

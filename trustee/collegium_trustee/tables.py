@@ -16,12 +16,14 @@ and gets the month's sealing key: that key is deleted by the same means once no 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from collegium.errors import Failed
+from collegium.national.statements import Plan
 from collegium.party.store import BUSY_MS, Store
 
-__all__ = ["ROUNDS", "cut_off", "overwrite_deleted"]
+__all__ = ["BEGUN", "ROUNDS", "cut_off", "keep_begun", "overwrite_deleted"]
 
 # Statements end in ";" and nothing else in them holds one: `collegium.party.store.sql` splits there.
 ROUNDS = """
@@ -51,6 +53,21 @@ CREATE TABLE seeds(
     plan TEXT NOT NULL, member INTEGER NOT NULL, seed BLOB NOT NULL, PRIMARY KEY (plan, member)
 ) STRICT, WITHOUT ROWID;
 """
+
+BEGUN = """
+-- The one plan of each group of a question of a request. Two, of which one leaves a university out, would show it by subtraction.
+CREATE TABLE begun(
+    request TEXT NOT NULL, number INTEGER NOT NULL, codes TEXT NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (request, number, codes)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def keep_begun(db: sqlite3.Connection, identity: str, plan: Plan) -> bool:
+    """Write down that this is the plan of its group of its question. False: there is another one."""
+    place = (plan.request, plan.number, json.dumps(plan.group))
+    db.execute("INSERT OR IGNORE INTO begun VALUES (?, ?, ?, ?)", (*place, identity))
+    (first,) = db.execute("SELECT plan FROM begun WHERE request = ? AND number = ? AND codes = ?", place).fetchone()
+    return bool(first == identity)
 
 
 def overwrite_deleted(store: Store) -> None:
