@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ from collegium_node.engine.exact import ExactTally
 from collegium_node.national_noise import SharedPart
 from collegium_node.planned import Sent
 
-__all__ = ["RHO", "TRUSTEES", "Country", "Figures", "country", "national", "zero"]
+__all__ = ["RHO", "TRUSTEES", "Country", "Figures", "country", "national", "restore", "zero"]
 
 TRUSTEES = ("oak", "pine", "yew")
 OTHERS = tuple(f"univ-{letter}" for letter in "bcdefghijkl")
@@ -307,3 +308,12 @@ def country(root: Path, **more: Any) -> tuple[Country, Asked]:
     found = Country(root, **more)
     found.allow()
     return found, found.ask()
+
+
+def restore(land: Country, backup: Path) -> None:
+    """Put an old copy of the database in the place of the one there is."""
+    land.one.node.store._db.close()
+    for each in land.one.home.root.glob("node.db*"):
+        each.unlink()
+    shutil.copy(backup, land.one.home.database)
+    land.again()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from campus import COLUMNS, HEADER, SCHEMA, SECRET, csv_config
-from nationalnode import country
+from nationalnode import country, restore
 from onenode import NODE, OneNode, federation
 from rich.console import Console
 from typer.testing import CliRunner
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from collegium.indicators.catalogue import read_catalogue
 from collegium.indicators.coverage import Gap, Served
 from collegium.indicators.expand import expand
+from collegium.party.publish import export
 from collegium.policy import read_policy
 from collegium.question import Question
 from collegium.registration import CatalogueEntry
@@ -28,8 +29,9 @@ from collegium_node import shelf
 from collegium_node.check import check
 from collegium_node.cli import app
 from collegium_node.config import NodeConfig, parse_config
+from collegium_node.recover import replay
 from collegium_node.servable import CatalogueReport, catalogue_reports
-from collegium_node.shelf import Shelved
+from collegium_node.shelf import Shelf, Shelved
 from collegium_node.snapshot import build_snapshot, read_snapshot
 from collegium_node.steward import InForce, sign_if_changed
 
@@ -235,3 +237,17 @@ def _text(renderable: Any) -> str:
     console = Console(width=200, file=io.StringIO(), record=True)
     console.print(renderable)
     return console.export_text()
+
+
+def test_a_node_that_is_made_again_from_its_log_still_knows_what_it_does_not_serve(tmp_path: Path) -> None:
+    """Else its persons would stand in a national sum as having no salary. A later policy takes nothing of it away."""
+    land, _ = country(tmp_path / "home")
+    backup = tmp_path / "backup.db"
+    land.one.node.store.backup(backup)
+    shelve(land.one, {"graduate": ("salary",)})
+    land.allow(smallest=3)
+    before = Shelf(land.one.node.journal).current().absent
+    export(land.one.node, tmp_path / "logs")
+    restore(land, backup)
+    assert replay(land.one.node, tmp_path / "logs") > 0
+    assert Shelf(land.one.node.journal).current().absent == before == {"graduate": ("salary",)}

@@ -7,7 +7,6 @@ and is hidden anew; an error that is not one of ours.
 from __future__ import annotations
 
 import pickle
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 from aftermath import check_node
-from nationalnode import FAILED, PROVINCES, REFUSED, RELEASED, RHO, Country, country
+from nationalnode import FAILED, PROVINCES, REFUSED, RELEASED, RHO, Country, country, restore
 from onenode import SCHEMA, T0, Asked
 from witnessed import NAMES, ORIGIN, Watchers, until, watched
 
@@ -154,15 +153,6 @@ def failing(land: Country, asked: Asked, sent: Sent) -> None:
     assert land.submit(asked, sent).verdict == FAILED
     land.engine.on_tally = lambda: None
     assert land.one.charged() == RHO
-
-
-def restore(land: Country, backup: Path) -> None:
-    """Put an old copy of the database in the place of the one there is."""
-    land.one.node.store._db.close()
-    for each in land.one.home.root.glob("node.db*"):
-        each.unlink()
-    shutil.copy(backup, land.one.home.database)
-    land.again()
 
 
 @pytest.mark.parametrize("from_nothing", [True, False])
