@@ -30,10 +30,14 @@ class Asked:
             frame.warn("A11", "twice", f"the same request stands at entries {self.at[fact.id]} and {index}")
             return
         self.at[fact.id] = index
-        if fact.id not in self._case.requests:
+        known = self._case.requests.get(fact.id)
+        if known is None or known.key < 0:
             questions = tuple(map(AskedQuestion._make, fact.questions))
             self._case.requests[fact.id] = fact._replace(questions=questions)
-        if frame.role == "node" and name not in self._case.audience(fact):
+        if not self._case.knows_audience(fact):
+            text = f"whom the request at entry {index} asks stands in the part of the registry that is not here"
+            frame.warn("A11", "audience", text, missing=True)
+        elif frame.role == "node" and name not in self._case.audience(fact):
             frame.fail("A11", "audience", f"{name} took the request at entry {index}, which does not ask it", index)
         if fact.size < len(self._case.roots) and self._case.roots[fact.size] != fact.root:
             frame.warn(
@@ -42,6 +46,8 @@ class Asked:
 
     def question(self, index: int, fact: Any, party: str) -> AskedQuestion | None:
         """The question that a decision, release or indicator is about, after the checks; None when it cannot be told.
+
+        Without parts where its schema may stand in the part of the registry that is not here: who paid for what is told without.
 
         1. The request stands in this log before it. 2. It has a question of that number. 3. It is the question that the statement
         names by digest, and asked in the release mode in which the statement answers it.
@@ -78,8 +84,12 @@ class Asked:
         if not question.parts:
             text = f"entry {index} is about a question that fits no schema of this registry: its cost and layout cannot be computed"
             frame.warn("A6", "schema", text, missing=True)
-            return None
+            return question if self._unjudged(question) else None
         return question
+
+    def _unjudged(self, question: AskedQuestion) -> bool:
+        registry = self._case.registry
+        return registry is not None and question.schema not in registry.schemas and self._case.short
 
     @staticmethod
     def _national(fact: Any, asked: bool) -> bool:
@@ -98,7 +108,7 @@ class Asked:
         if fact.verdict == "charge" and fact.request not in self._bound and fact.time > request.expiry + SKEW:
             text = f"{frame.log.name} charged (entry {index}) {fact.time - request.expiry} seconds after the request had expired"
             frame.fail("A11", "expired", text, self.at[fact.request], index)
-        if fact.verdict == "charge" and fact.request not in self._bound:
+        if fact.verdict == "charge" and fact.request not in self._bound and request.key >= 0:
             frame.late(self.at[fact.request], index, request.key, fact.time)
         self._bound.add(fact.request)
 
@@ -108,12 +118,13 @@ class Asked:
         self._meters["A6"][0] += 1
         if fact.verdict != "charge":
             return True
-        expected = (question.rho, question.unit, question.dataset)
+        unit = question.unit if question.parts else fact.unit
+        expected = (question.rho, unit, question.dataset)
         if (fact.rho, fact.unit, fact.dataset) == expected:
             return True
         text = (
             f"{party} charged {fact.rho} nano-rho to {fact.unit}/{fact.dataset} (entry {index} of {frame.log.name}); the signed "
-            f"request costs {question.rho} of {question.unit}/{question.dataset}"
+            f"request costs {question.rho} of {unit}/{question.dataset}"
         )
         frame.fail("A6", "charge", text, self.at[fact.request], index, party=party)
         return False
@@ -125,9 +136,12 @@ class Asked:
         shape = fact.schema, fact.parts, question.digest
         if shape in self._shapes:
             return
-        if fact.schema != question.schema or tuple(cells for cells, _ in fact.parts) != tuple(part[0] for part in question.parts):
+        cells = [each for each, _ in fact.parts]
+        if fact.schema != question.schema or (question.parts and cells != [part[0] for part in question.parts]):
             text = f"{party} released (entry {index} of {frame.log.name}) another tally than the question's layout"
             frame.fail("A4", "layout", text, at, index, party=party)
+            return
+        if not question.parts:
             return
         for (_, scale), (_, sensitivity_squared, rho) in zip(fact.parts, question.parts, strict=True):
             if not scale_buys(scale, sensitivity_squared, rho):

@@ -10,13 +10,16 @@ from collegium.audit.facts import RequestFact
 from collegium.audit.keys import Key
 from collegium.audit.tree import Levels
 from collegium.audit.verdict import Findings
-from collegium.log.checkpoint import Checkpoint
+from collegium.errors import CollegiumError
+from collegium.log.checkpoint import Checkpoint, open_checkpoint
 from collegium.log.cosign import CosignerVerifier
 from collegium.log.folder import LogFolder
 from collegium.log.note import Verifier
 from collegium.log.trust import Trust
+from collegium.statements import Peer
 
 if TYPE_CHECKING:
+    from collegium.audit.typed import Compiler
     from collegium.registry import Registry
 
 __all__ = ["GRACE", "SKEW", "Case", "Log"]
@@ -40,6 +43,7 @@ class Log:
     levels: Levels
     read: int = 0  # bytes of entries
     ids: bytearray = field(default_factory=bytearray)  # statement ids by index, 32 bytes each; zeros where there is none
+    unread: dict[str, str] = field(default_factory=dict)  # by id, where the signer is not in the registry here: the author
 
     @property
     def origin(self) -> str:
@@ -82,6 +86,35 @@ class Case:
         self._witnesses: dict[str, tuple[dict[str, CosignerVerifier], int]] = {}
         self._cosigners: dict[str, tuple[frozenset[tuple[str, bytes]], int]] = {}
         self._names: dict[str, str] = {}
+
+    @cached_property
+    def short(self) -> bool:
+        """Whether there is more of the registry than could be read here: then who or what is not in it may be registered."""
+        return not self.registry_whole or self._outgrown()
+
+    def _outgrown(self) -> bool:
+        """Whether an entry here embeds a larger registry than the copy, signed by the registry's log key.
+
+        A size that somebody merely states would let the guilty excuse themselves. Reads every entry: for the rare finding.
+        """
+        registry = self.logs["registry"]
+        named = f'"origin":"{registry.origin}"'.encode()
+        for log in self.logs.values():
+            for entry in log.folder.entries(0, log.size):
+                if entry.startswith(b"collegium/v1/peer\n") and named in entry and _size(entry, registry.key) > registry.size:
+                    return True
+        return False
+
+    @cached_property
+    def compiler(self) -> Compiler:
+        """Compiles a request's questions as the workers do."""
+        # Imported here: an audit with a whole and current registry needs it in the workers alone.
+        from collegium.audit.typed import Compiler
+        from collegium.registration import SchemaEntry, read_registration
+
+        entries = self.registry.entries if self.registry is not None else ()
+        read = (read_registration(entry) for entry in entries if b'"what":"schema"' in entry)
+        return Compiler({f"{each.name}/{each.version}": each.toml for each in read if isinstance(each, SchemaEntry)})
 
     def origin(self, name: str) -> str:
         return f"{self.federation}/{name}"
@@ -169,6 +202,10 @@ class Case:
             found = self._cosigners[origin] = frozenset((key.name, key.key_id) for key in verifiers.values()), quorum
         return found
 
+    def knows_audience(self, request: RequestFact) -> bool:
+        """Whether the copy of the registry can say whom a request asks: it names them, or has seen no more than is here."""
+        return request.audience is not None or request.size < len(self.roots) or not self.short
+
     def audience(self, request: RequestFact) -> tuple[str, ...]:
         """The nodes that a request asks, sorted."""
         if request.audience is not None:
@@ -182,3 +219,11 @@ class Case:
             chosen = [node.name for node in nodes if all(node.facts.get(fact) in codes for fact, codes in facts.items())]
             found = self._audiences[key] = tuple(chosen)
         return found
+
+
+def _size(entry: bytes, key: Verifier) -> int:
+    """Entries of the checkpoint that a peer statement embeds; 0 where this key has not signed it."""
+    try:
+        return open_checkpoint(Peer.read(entry).note, key).size
+    except CollegiumError:
+        return 0

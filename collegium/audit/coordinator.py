@@ -75,6 +75,7 @@ class CoordinatorReplay:
         self.rounds = Rounds(self.frame, self.once)
         self._first: dict[tuple[str, str, int], tuple[int, str]] = {}  # release of a node for a question of a request
         self._reuses: dict[tuple[str, str, int, str], int] = {}  # node, request, number, release: entry of the reuse
+        self._unjudged: set[str] = set()  # plans, lists and results that rest on what the copy of the registry cannot tell
 
     def see(self, index: int, raw: tuple[Any, ...]) -> None:
         fact = self.frame.see(index, raw)
@@ -86,15 +87,38 @@ class CoordinatorReplay:
         elif kind == "indicator":
             self._indicator(index, fact)
         elif kind == "national-plan":
-            if self.asked.question(index, fact, self.log.name) is not None:
-                self.rounds.see(index, fact)
+            self._plan(index, fact)
         elif kind in ("national-close", "national-result"):
-            self.rounds.see(index, fact)
+            self._step(index, fact)
         elif kind != "peer":
             self._answer(index, fact)
 
     def close(self, heads: Heads) -> None:
         self.frame.times.close(heads, self.frame.own)
+        # Its steps have found it. Its numbers cannot be computed, though it names a registry that is here.
+        size = self.case.registry.size if self.case.registry is not None else 0
+        for plan in self._unjudged & self.rounds.by_plan.keys():
+            if self.rounds.by_plan[plan].plan.size <= size:
+                del self.rounds.by_plan[plan]
+
+    def _plan(self, index: int, fact: Any) -> None:
+        question = self.asked.question(index, fact, self.log.name)
+        if question is None:
+            return
+        if not question.parts:
+            self._unjudged.add(fact.id)
+        self.rounds.see(index, fact)
+
+    def _step(self, index: int, fact: Any) -> None:
+        """A list or result. One that rests on statements whose signer is not in the registry here is kept, and not judged."""
+        named = fact.prepares if fact.kind == "national-close" else (fact.close, *fact.unmasks, fact.check)
+        if any(each in self.log.unread or each in self._unjudged for each in named):
+            text = f"the {fact.kind} at entry {index} rests on what is signed by nobody in the registry here: it is not judged"
+            self.frame.warn("A7", "unread", text, missing=True)
+            self._unjudged.add(fact.id)
+            self.once.see(self.log, index, fact)
+            return
+        self.rounds.see(index, fact)
 
     def _answer(self, index: int, fact: Any) -> None:
         """What a node signed: a decision, release, withdrawal or submission; or a trustee: its step of a round."""
@@ -135,7 +159,7 @@ class CoordinatorReplay:
             self.case.findings.warn("A8", node, "short", text, missing=True)
             return False
         if mine.ids[32 * fact.at : 32 * fact.at + 32] == bytes.fromhex(fact.id):
-            return True
+            return fact.id not in mine.unread
         if self.case.keys[fact.key].log != mine.key.raw:
             text = f"the coordinator holds answers of a log that {node} had before this one and that is not here"
             self.case.findings.warn("A8", node, "former", text, missing=True)
@@ -202,6 +226,10 @@ class CoordinatorReplay:
             )
             return
         request = self.case.requests[fact.request]
+        if not self.case.knows_audience(request):
+            text = f"the indicator at entry {index} accounts for nodes that stand in the part of the registry that is not here"
+            self.frame.warn("A7", "registry", text, missing=True)
+            return
         audience = self.case.audience(request)
         accounts = open_accounts(blob, fact)
         exhibits = [Exhibit(f"{fact.accounts}.blob", blob, "the accounts that the indicator names by SHA-256")]
@@ -221,7 +249,8 @@ class CoordinatorReplay:
             return
         # (3)
         if question.national:
-            self.pending.append(Pending(index, fact, accounts, audience, tuple(exhibits)))
+            if question.parts and self._unjudged.isdisjoint(fact.results or ()):
+                self.pending.append(Pending(index, fact, accounts, audience, tuple(exhibits)))
             self.coverage(index, fact, audience, {each.node for each in accounts.releases}, exhibits)
             return
         used = [self._used(index, fact, each.node, each.sha256, exhibits) for each in accounts.releases]
@@ -230,6 +259,8 @@ class CoordinatorReplay:
         # (4)
         if not self.coverage(index, fact, audience, {each.node for each in accounts.releases}, exhibits) or None in used:
             return
+        if not question.parts:
+            return  # told where its schema was missed
         # (5)
         self.add(index, fact, audience, accounts, used=tuple(each for each in used if each is not None))
 
@@ -283,6 +314,10 @@ class CoordinatorReplay:
         """A release that the accounts name, as the log holds it."""
         self.case.findings.ran("A4", self.log.name)
         held = self.releases.get(release)
+        if held is None and release in self.log.unread:
+            text = f"the indicator at entry {index} adds a release of {node} whose signer is not in the registry here"
+            self.frame.warn("A7", "unread", text, missing=True)
+            return None
         if held is None or held.node != node:
             text = f"the indicator at entry {index} adds a release of {node} that stands nowhere before it in the coordinator's log"
             self.wrong(index, "unheld", text, exhibits)
@@ -298,6 +333,10 @@ class CoordinatorReplay:
             return None
         own = (held.request, held.number) == (fact.request, fact.number)
         if not own and (node, fact.request, fact.number, release) not in self._reuses:
+            if self.case.origin(node) in self.log.unread.values():
+                text = f"the indicator at entry {index} adds a release of {node} for another request: its reuse may be unread"
+                self.frame.warn("A4", "replayed", text, missing=True)
+                return None
             text = (
                 f"the indicator at entry {index} adds the release of {node} (entry {held.index}) given for another request; "
                 f"no reuse signed by {node} stands before it"

@@ -16,8 +16,12 @@ from collegium.audit.case import GRACE, Case, Log
 from collegium.audit.exhibits import entry_files
 from collegium.audit.facts import PROBLEMS, typed
 from collegium.audit.heads import Heads, Seen
+from collegium.audit.keys import text_of
+from collegium.audit.reading import read_body
 from collegium.audit.times import Times
 from collegium.audit.verdict import Exhibit
+from collegium.log.note import split_note
+from collegium.log.statement import MAX_STATEMENT
 from collegium.statements import Peer
 
 __all__ = ["ALLOWED", "Frame"]
@@ -97,14 +101,13 @@ class Frame:
             self.log.ids += bytes.fromhex(fact.id)
         else:
             # (1)
-            fact = self._formed(index, raw)
+            fact, identity = self._formed(index, raw)
+            self.log.ids += bytes.fromhex(identity) if identity else bytes(32)
             if fact is None:
-                self.log.ids += bytes(32)
                 self.own.append(-1)
                 return None
-            self.log.ids += bytes.fromhex(fact.id)
             # (2)
-            if self._valid(index, fact):
+            if fact.key >= 0 and self._valid(index, fact):
                 self._proper.add((kind, key))
         # (3)
         if mine:
@@ -122,35 +125,71 @@ class Frame:
         """The largest size of that log that stands in this one so far; 0 when none."""
         return self._peers.get(origin, (0, -1))[0]
 
-    def _formed(self, index: int, raw: tuple[Any, ...]) -> Any:
+    def _formed(self, index: int, raw: tuple[Any, ...]) -> tuple[Any, str]:
+        """The fact, None where no check may read it; and the statement's id, empty where there is none."""
         kind, key, problem = raw[:3]
+        unread = self._problem(index, kind, problem) if problem else None
+        if unread is not None:
+            self.log.unread[unread.id] = self._author(unread)
+            # A request is its text, whoever signed it: what is answered to it can be judged all the same.
+            return (unread if kind == "request" and kind in ALLOWED[self.role] else None), unread.id
         if problem:
-            self._problem(index, kind, problem)
-            return None
+            return None, ""
         if kind not in ALLOWED[self.role]:
             self.fail("A15", "place", f"{self._at(index)} is a {kind}, which has no place in the log of a {self.role}", index)
-            return None
+            return None, ""
         fact, role = typed(raw), self.case.keys[key].role
         if self._own_only(kind) and fact.origin != self.log.origin:
             self.fail("A15", "origin", f"{self._at(index)} is a {kind} made for the log {fact.origin}", index)
-            return None
+            return None, ""
         if role != (AUTHORS[kind] or self.role):
             self.fail("A15", "author", f"{self._at(index)} is a {kind} signed by a {role}", index)
-            return None
-        return fact
+            return None, ""
+        return fact, fact.id
 
     def _at(self, index: int) -> str:
         return f"entry {index} of {self.log.name}"
 
-    def _problem(self, index: int, kind: str, problem: str) -> None:
-        """What no worker could read: a newer version's, or a violation of the log's owner, whose checkpoint holds it."""
-        where = self._at(index)
+    def _problem(self, index: int, kind: str, problem: str) -> Any:
+        """What no worker could read: a newer version's, or a violation of the log's owner, whose checkpoint holds it.
+
+        Where the signer may stand in the part of the registry that is not here, that is missing evidence: then the fact as it
+        reads, with no key (-1).
+        """
+        where, check = self._at(index), "A11" if kind == "request" else "A15"
+        unread = self._unread(index, kind) if problem == "unsigned" and self.case.short else None
         if problem in ("kind", "body"):
             self.warn("A15", problem, f"{where} {PROBLEMS[problem]}: look with a newer one", missing=True)
-        elif problem == "unsigned" and not self.case.registry_whole:
-            self.warn("A15", problem, f"{where} is signed by nobody in the part of the registry that could be read", missing=True)
+        elif unread is not None or (problem == "unsigned" and not self.case.registry_whole):
+            self.warn(check, problem, f"{where} is signed by nobody in the part of the registry that could be read", missing=True)
         else:
-            self.fail("A11" if kind == "request" else "A15", problem, f"{where} {PROBLEMS[problem]}", index)
+            self.fail(check, problem, f"{where} {PROBLEMS[problem]}", index)
+        return unread
+
+    def _unread(self, index: int, kind: str) -> Any:
+        """An entry that a key of its author may have signed which the copy of the registry does not hold; else None.
+
+        1. It can be read. 2. Its author's keys can change: those of coordinator and registry are the founding entry's for ever.
+        3. A signature line bears the author's name: without one it is unsigned in any registry.
+        """
+        # (1)
+        entry = self.log.entry(index)
+        split = text_of(entry)
+        body = read_body(kind, entry[: split[0]], split[2], self.case.compiler) if split is not None else None
+        if body is None:
+            return None
+        fact = typed((kind, -1, "", *body))
+        # (2)
+        author = self._author(fact)
+        if self.case.name(author) in ("coordinator", "registry"):
+            return None
+        # (3)
+        lines = split_note(entry, limit=MAX_STATEMENT)[1]
+        return fact if any(name == f"{author}/statements" for name, _, _ in lines) else None
+
+    def _author(self, fact: Any) -> str:
+        """<federation>/<party> of whoever must have signed a statement."""
+        return self.case.origin(fact.researcher) if fact.kind == "request" else str(fact.origin)
 
     def _valid(self, index: int, fact: Any) -> bool:
         """A5. An ended key is judged by the registry that stood in this log before the entry. Whether there is nothing to say."""
@@ -237,7 +276,10 @@ class Frame:
         if fact.log_size < before[0] and self._second_tree(seen):
             self._heads.see(seen, fact.cosigned)
             return
-        if fact.log_size < before[0] and not self._new_log(before[1], seen):
+        if fact.log_size < before[0] and self._unknown_log(before[1], seen):
+            text = f"{name} embeds {fact.log} smaller than before, under a key that is not in the part of the registry that is here"
+            self.warn("A5", "peer-falls", text, missing=True)
+        elif fact.log_size < before[0] and not self._new_log(before[1], seen):
             text = f"{name} embeds {fact.log} at {fact.log_size} after it had embedded it at {before[0]}: sizes never fall"
             self.fail("A5", "peer-falls", text, before[1], index)
             return
@@ -256,9 +298,18 @@ class Frame:
 
     def _new_log(self, before: int, seen: Seen) -> bool:
         """Whether what stood before is of a log that the same node had earlier, and this is of its newer one, which begins at 0."""
-        peer = Peer.read(self.log.entry(before))
-        earlier = Seen(peer.origin, peer.size, b64decode(peer.root), lambda: peer.note, self.log.name, before)
-        return self._heads.former(earlier) and self._heads.signed(seen)
+        return self._heads.former(self._embedded(before)) and self._heads.signed(seen)
+
+    def _unknown_log(self, before: int, seen: Seen) -> bool:
+        """Whether the same node may have begun a newer log in the part of the registry that is not here."""
+        if not self.case.short or self.case.name(seen.origin) in ("coordinator", "registry"):
+            return False
+        return not (self._heads.signed(self._embedded(before)) and self._heads.signed(seen)) and not self._new_log(before, seen)
+
+    def _embedded(self, index: int) -> Seen:
+        """The checkpoint that entry `index` embeds."""
+        peer = Peer.read(self.log.entry(index))
+        return Seen(peer.origin, peer.size, b64decode(peer.root), lambda: peer.note, self.log.name, index)
 
     def _of_this_registry(self, fact: Any) -> bool:
         roots, size = self.case.roots, int(fact.log_size)

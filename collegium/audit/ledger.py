@@ -144,7 +144,7 @@ class Ledger:
         if spent <= limit:
             return
         frame = self.frame
-        told = not frame.case.findings.enough("A6", frame.log.name, "overdrawn")
+        told = not frame.case.findings.enough("A6", frame.log.name, "overdrawn", frame.log.name)
         counted = [each.index for each in self.charges if _within(each, scope)] if told else []
         text = (
             f"{frame.log.name} overdrew its own budget with entry {index}: {spent} nano-rho charged, {limit} allowed "

@@ -146,6 +146,9 @@ class _Judge:
         try:
             groups = [each.codes for each in self.plans.groups(fact.request, fact.number)]
         except CollegiumError as error:
+            if rounds and self.plans.known(fact.request):
+                self._wrong(pending, "groups", f"has national sums for a question that can have none: {error.text}")
+                return
             text = f"the groups of the indicator at entry {index} cannot be told, it is not checked: {error.text}"
             self._frame.warn("A7", "groups", text, missing=True)
             return

@@ -78,8 +78,11 @@ class NodeReplay:
             self._bought(index, fact)
         else:
             self._pay(index, fact.plan)
-        if priced:
-            request = self._case.requests[fact.request]
+        request = self._case.requests[fact.request]
+        if request.key < 0:
+            text = f"the charge at entry {index} is of a researcher whose key is not here: it is in no sum of the budget"
+            self.frame.warn("A6", "researcher", text, missing=True)
+        elif priced:
             self.ledger.charge(index, fact, request.researcher, self._vkey(request.key))
 
     def _pay(self, index: int, plan: str) -> None:

@@ -104,6 +104,11 @@ class Plans:
                 continue  # whatever it is, it is no checkpoint
         return True
 
+    def known(self, request: str) -> bool:
+        """Whether the registry that a request rests on is here: then its groups follow from it, or it is no national question."""
+        fact, registry = self._case.requests[request], self._case.registry
+        return registry is not None and fact.size <= registry.size and self._case.roots[fact.size] == fact.root
+
     def groups(self, request: str, number: int) -> tuple[Group, ...]:
         """The groups of a question. Raises Invalid where it cannot be answered by national sums."""
         found = self._groups.get((request, number))
@@ -146,8 +151,7 @@ class Plans:
 
     def _roster(self, round_: Round, registry: Registry) -> None:
         plan, index = round_.plan, round_.index
-        request = self._case.requests[plan.request]
-        if request.size > registry.size or self._case.roots[request.size] != request.root:
+        if not self.known(plan.request):
             return  # told where the request stands: what it asks cannot be known here
         # the group
         try:

@@ -60,6 +60,7 @@ class Rounds:
         self._a7 = frame.case.findings.meter("A7", frame.log.name)
         self.by_plan: dict[str, Round] = {}
         self.by_result: dict[str, Round] = {}
+        self._planned: dict[tuple[str, int, tuple[str, ...] | None], int] = {}  # entry of the first plan of a request's group
         self.keys: dict[tuple[str, str], tuple[int, TrusteeKeyFact]] = {}  # by trustee and sealing key
         self._charged: dict[tuple[str, bytes, int], tuple[int, str]] = {}  # of nodes whose log is not here: by charge
 
@@ -67,7 +68,7 @@ class Rounds:
         """A step of a round. `judged_there`: its author's own log is here and holds it."""
         kind = fact.kind
         if kind == "national-plan":
-            self.by_plan[fact.id] = Round(index, fact)
+            self._plan(index, fact)
             return
         if kind == "national-key":
             self.keys.setdefault((self._case.name(fact.origin), fact.sealing), (index, fact))
@@ -87,6 +88,17 @@ class Rounds:
                 "national-check": round_.checks,
             }  # fmt: skip
             steps[kind].setdefault(fact.id, (index, fact))
+
+    def _plan(self, index: int, fact: Any) -> None:
+        """A group of a question of a request is planned once: two totals, one without a university, would show it."""
+        self.by_plan[fact.id] = Round(index, fact)
+        before = self._planned.setdefault((fact.request, fact.number, fact.group), index)
+        if before != index:
+            text = (
+                f"the coordinator planned one national sum of one request twice, at entries {before} and {index}: the difference "
+                "of two totals may be one university"
+            )
+            self._frame.fail("A4", "two-national-plans", text, before, index)
 
     def charge(self, index: int, fact: Any, node: str) -> None:
         """A node's charge for a plan: it is about the question that the plan is about."""

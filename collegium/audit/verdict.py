@@ -59,7 +59,7 @@ NOT_PROVEN = (
 )
 """Stated in every report: no log can prove these."""
 
-KEEP = 5  # findings of one rule in one log that are told in full; the rest is counted
+KEEP = 5  # findings of one word, rule and party in one log that are told in full; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,14 @@ Exhibits = Callable[[], Sequence[Exhibit]]
 
 
 class Findings:
-    """Collects findings and counts what was checked. Repetitions of one rule in one log are counted, not told again."""
+    """Collects findings and counts what was checked. Repetitions are counted, not told again.
+
+    A repetition is of the same word, rule and party in one log: warnings never hide a violation, nor one party another.
+    """
 
     def __init__(self) -> None:
         self.list: list[Finding] = []
-        self.times: Counter[tuple[str, str, str]] = Counter()  # by check, log and rule
+        self._times: Counter[tuple[str, str, str, str, str]] = Counter()  # by check, log, rule, word and party
         self._meters: dict[tuple[str, str], list[int]] = {}
         self.parties: set[str] = set()  # named by a FAIL
         self._texts: set[tuple[str, str, str]] = set()
@@ -101,15 +104,19 @@ class Findings:
     def fail(self, check: str, log: str, rule: str, text: str, *, party: str, exhibits: Exhibits) -> None:
         """A proven violation. `exhibits` is called only when the finding is told."""
         self.parties.add(party)
-        if self._told(check, log, rule):
+        if self._told(check, log, rule, Word.FAIL, party):
             self.list.append(Finding(check, log, Word.FAIL, rule, text, party, False, tuple(exhibits())))
 
-    def enough(self, check: str, log: str, rule: str) -> bool:
-        """Whether more of this would only be counted: then nobody needs to work out its words."""
-        return self.times[check, log, rule] >= KEEP
+    def enough(self, check: str, log: str, rule: str, party: str) -> bool:
+        """Whether one more violation of this would only be counted: then nobody needs to work out its words."""
+        return self._times[check, log, rule, Word.FAIL, party] >= KEEP
+
+    def times(self, finding: Finding) -> int:
+        """How often this was found, told or not."""
+        return self._times[finding.check, finding.log, finding.rule, finding.word, finding.party]
 
     def warn(self, check: str, log: str, rule: str, text: str, *, missing: bool = False) -> None:
-        if self._told(check, log, rule) and (check, log, text) not in self._texts:
+        if self._told(check, log, rule, Word.WARN, "") and (check, log, text) not in self._texts:
             self._texts.add((check, log, text))
             self.list.append(Finding(check, log, Word.WARN, rule, text, missing=missing))
 
@@ -126,9 +133,9 @@ class Findings:
         """`count` more things were looked at for this check."""
         self.meter(check, log)[0] += count
 
-    def _told(self, check: str, log: str, rule: str) -> bool:
-        self.times[check, log, rule] += 1
-        return self.times[check, log, rule] <= KEEP
+    def _told(self, check: str, log: str, rule: str, word: Word, party: str) -> bool:
+        self._times[check, log, rule, word, party] += 1
+        return self._times[check, log, rule, word, party] <= KEEP
 
     def word(self, check: str, log: str | None = None) -> Word | None:
         """The worst word of a check (in one log); None where it looked at nothing."""

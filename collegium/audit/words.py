@@ -89,7 +89,7 @@ def as_json(found: Audit, evidence: list[Path] | None = None) -> dict[str, Any]:
                 "text": each.text,
                 "party": each.party or None,
                 "missing": each.missing,
-                "times": findings.times[each.check, each.log, each.rule],
+                "times": findings.times(each),
             }
             for each in findings.list
         ],
@@ -113,7 +113,7 @@ def grouped(found: Audit, check: str) -> list[tuple[Word, str]]:
     told = []
     for (word, text, missing), findings in alike.items():
         who = list(dict.fromkeys(each.party or each.log for each in findings))
-        times = max(found.findings.times[each.check, each.log, each.rule] for each in findings)
+        times = max(found.findings.times(each) for each in findings)
         names = ", ".join(who[:6]) + (f" and {len(who) - 6} more" if len(who) > 6 else "")
         more = f" ({times} times like this)" if times > 1 else ""
         told.append((word, f"{names}: {text}{' [evidence missing]' if missing else ''}{more}"))

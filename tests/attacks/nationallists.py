@@ -70,6 +70,13 @@ def dropped_and_asked_again(made: NationalWorld) -> None:
     two.submit(FIRST)
 
 
+def planned_twice(made: NationalWorld) -> None:
+    """One request, summed over all and once more without node-02, each with its own charges: nobody else has to help."""
+    put = made.put(national(salt=1))
+    Making(made, put, None, sorted(made.nodes)).finish()
+    Making(made, put, None, sorted(set(made.nodes) - {"node-02"})).finish()
+
+
 # ---- who is in it
 
 

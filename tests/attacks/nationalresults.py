@@ -96,6 +96,12 @@ def result_of_another_question(made: NationalWorld) -> None:
     made.publish(made.put(national(salt=2)), [old])
 
 
+def result_of_a_sum_for_a_question_by_name(made: NationalWorld) -> None:
+    """Universities chosen by name get a table that adds the result of an earlier, proper sum."""
+    old = Making(made, made.put(national(salt=1)), None, sorted(made.nodes)).finish()
+    made.publish(made.put(national(salt=1), everyone=False, nodes=sorted(made.nodes)), [old])
+
+
 def group_told_twice(made: NationalWorld) -> None:
     """The indicator adds the groups in an order in which one could stand twice."""
     put = made.put(national(salt=1), by_province=True)

@@ -60,9 +60,8 @@ def plan_for_its_own_figure(made: NationalWorld) -> None:
 def overdrawn(made: NationalWorld) -> None:
     """Every new round of the same question is a new charge; the budget allows one."""
     made.policy(made.nodes[FIRST], 15_000_000)
-    put = made.put(national(salt=1))
     for _ in range(2):
-        Making(made, put, None, sorted(made.nodes)).submit(FIRST)
+        Making(made, made.put(national(salt=1)), None, sorted(made.nodes)).submit(FIRST)
 
 
 def not_allowed(made: NationalWorld) -> None:

@@ -51,7 +51,8 @@ def test_what_happens_to_honest_parties_names_nobody(tmp_path: Path) -> None:
     failed = Making(made, put, None, sorted(made.nodes))  # too few came: never closed
     failed.charge(FIRST)
     failed.submit("node-01")
-    again = Making(made, put, None, sorted(made.nodes)).gather(silent=[LAST])  # a new round is a new charge
+    put = made.put(national(salt=1))
+    again = Making(made, put, None, sorted(made.nodes)).gather(silent=[LAST])  # a new request, a new round, a new charge
     again.uncover()
     again.submit(LAST)  # after the close
     again.check()

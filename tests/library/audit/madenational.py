@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from madefed import FED, Put, World
 from collegium.body import Blob
 from collegium.bundle import asked_nodes
 from collegium.combine import combine
+from collegium.errors import Invalid
 from collegium.layout import Layout
 from collegium.log.cosign import CosignerSigner, add_cosignatures
 from collegium.log.note import Signer, encode_base64
@@ -139,7 +141,9 @@ class NationalWorld(World):
         everyone = self.registry.audience(put.body)
         used = {name: submit for one in made for name, submit in one.participants.items()}
         gone = {name: "deadline" for name in everyone if name not in used}
-        groups = [each.codes for each in groups_of(put.body, number, self.registry) if each.codes is not None]
+        groups: list[tuple[str, ...]] = []
+        with suppress(Invalid):  # of a question that can have no national sums
+            groups = [each.codes for each in groups_of(put.body, number, self.registry) if each.codes is not None]
         asked = asked_nodes(self.registry, size, everyone, gone)
         sums = [one.as_sum(layout) for one in made]
         table = change(combine(layout, view, self.schema, (), asked, sums=sums, groups=groups).to_bytes())
