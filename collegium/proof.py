@@ -17,6 +17,7 @@ from collegium.log.merkle import leaf_hash, verify_inclusion
 from collegium.log.note import Verifier
 from collegium.log.receipt import Receipt
 from collegium.registry import Registry
+from collegium.statements import MAX_PEER
 
 __all__ = ["LogRule", "Prover", "Seen", "rules_since"]
 
@@ -60,14 +61,17 @@ class Prover:
     def prove(self, receipt: bytes, entry: bytes, rule: LogRule, *, index: int | None = None, place: str = "receipt") -> Seen:
         """The checkpoint of the log under `rule` that holds exactly the note `entry`, at `index` when the statement names one.
 
-        1. Strictly a receipt (Invalid). 2. Its checkpoint is signed by the log's key and by the quorum. 3. The entry lies in the
-        tree at the receipt's index. 4. That is the index which the statement itself names.
+        1. Strictly a receipt (Invalid), and its checkpoint is small enough for another log (see `Peer`): whoever rests on it logs
+        it before. 2. Its checkpoint is signed by the log's key and by the quorum. 3. The entry lies in the tree at the receipt's
+        index. 4. That is the index which the statement itself names.
 
         Raises NotVerified or Invalid.
         """
         try:
             # (1)
             parsed = Receipt.parse(receipt, place=place)
+            if len(parsed.checkpoint) > MAX_PEER:
+                raise NotVerified(f"the checkpoint of a receipt has at most {MAX_PEER} bytes", place=place)
             # (2)
             checkpoint = self._checkpoint(parsed.checkpoint, rule)
             # (3)

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from collegium.errors import CollegiumError, Failed
 from collegium.statements import Withdrawal
@@ -20,13 +21,15 @@ from collegium_coordinator.asked import Asked
 from collegium_coordinator.jobs import replaces
 from collegium_coordinator.journal import Journal, Writer
 from collegium_coordinator.store import put_blob
-from collegium_coordinator.verify import BAD_ANSWER, FAILED, Answering, Outcome
+from collegium_coordinator.verify import BAD_ANSWER, FAILED, READY, Answering, Outcome
 
-__all__ = ["AnswerWriter", "record"]
+__all__ = ["AnswerWriter", "record", "write_together"]
 
 lines = logging.getLogger("collegium.coordinator.answers")
 
 MAX_BATCH = 512
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +69,13 @@ class AnswerWriter:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < MAX_BATCH:
                 batch.append(self._queue.get_nowait())
-            try:
-                kept = await asyncio.to_thread(self._write, batch)
-            except Exception as error:  # whatever it is: a writer that ends would leave every later request without an answer
-                said = error if isinstance(error, CollegiumError) else Failed("answers could not be stored")
-                lines.error("%d answers could not be stored: %s", len(batch), said, exc_info=said is not error)
-                for item in batch:
-                    if not item.stored.done():
-                        item.stored.set_exception(Failed(said.text, remedy=said.remedy, reason="failed"))
-                continue
+            kept = await write_together(self._write, batch, "answers")
             for item, outcomes in zip(batch, kept, strict=True):
-                if not item.stored.done():
+                if item.stored.done():
+                    continue
+                if isinstance(outcomes, Failed):
+                    item.stored.set_exception(outcomes)
+                else:
                     item.stored.set_result(outcomes)
 
     def _write(self, batch: Sequence[_Item]) -> list[list[Outcome]]:
@@ -98,8 +97,26 @@ class AnswerWriter:
             return False
 
 
+async def write_together(write: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T], what: str) -> list[R | Failed]:
+    """What `write` gives for each item of one transaction. Where that breaks, each item has its own, and only the bad one fails.
+
+    Not where the disk or the log refuses (Failed): that is no item's fault, and to wait for a locked database five hundred times
+    helps nobody. Never raises: a writer that ends would leave every later request without an answer.
+    """
+    try:
+        return list(await asyncio.to_thread(write, batch))
+    except Exception as error:
+        said = error if isinstance(error, CollegiumError) else Failed(f"{what} could not be stored")
+        lines.error("%d %s could not be stored together: %s", len(batch), what, said, exc_info=said is not error)
+        if len(batch) > 1 and not isinstance(error, Failed):
+            # Crash here: what is written of them is found when the others are asked again.
+            return [kept for item in batch for kept in await write_together(write, [item], what)]
+        return [Failed(said.text, remedy=said.remedy, reason="failed") for _ in batch]
+
+
 def record(log: Writer, asked: Asked, node: str, outcome: Outcome, answering: Answering | None, now: float) -> Outcome:
-    """Log and index one verified outcome; what was stored. Repeating it changes nothing; a stored release is never replaced.
+    """Log and index one verified outcome; what was stored. Repeating it changes nothing; a stored release is never replaced, and
+    neither is a charge for the plan of a national sum.
 
     1. The checkpoints that came, before what rests on them; who shows two trees of one size has not answered.
     2. Withdrawals of the very release in the answer, under one of its node's checkpoints here; others come again with a later one.
@@ -107,12 +124,17 @@ def record(log: Writer, asked: Asked, node: str, outcome: Outcome, answering: An
     """
     db = log.db
     key = (asked.id, outcome.number, node)
-    old = db.execute("SELECT verdict FROM answers WHERE request = ? AND number = ? AND node = ?", key).fetchone()
-    before = old[0] if old is not None else None
+    old = db.execute("SELECT verdict, decision FROM answers WHERE request = ? AND number = ? AND node = ?", key).fetchone()
+    before, decided = old if old is not None else (None, None)
+    charged = before == READY and decided is not None  # for a plan: a refusal of it would not be READY
     known = db.execute("SELECT 1 FROM withdrawals WHERE release_id = ?", (outcome.release_id,)).fetchone() is not None
     withdrawn = [] if known else [note for release_id, note in outcome.withdrawals if release_id == outcome.release_id]
     # (1)
-    if answering is not None and answering.node.log is not None and (withdrawn or replaces(outcome.verdict, before)):
+    if (
+        answering is not None
+        and answering.node.log is not None
+        and (withdrawn or replaces(outcome.verdict, before, charged=charged))
+    ):
         agrees = [log.embed(answering.node.log, seen.note) for seen in outcome.seen]
         if not all(agrees):
             lines.error("node %s has signed two histories of its log; both checkpoints are in the coordinator's log", node)
@@ -123,8 +145,8 @@ def record(log: Writer, asked: Asked, node: str, outcome: Outcome, answering: An
             if Withdrawal.read(note).log.index < held:
                 entry = log.keep("withdrawal", asked.id, note)
                 db.execute("INSERT OR IGNORE INTO withdrawals VALUES (?, ?, ?)", (outcome.release_id, node, entry))
-    if not replaces(outcome.verdict, before):
-        return outcome
+    if not replaces(outcome.verdict, before, charged=charged):
+        return Outcome(outcome.number, READY) if charged else outcome
     # (3)
     decision = release = payload = None
     if outcome.decision:

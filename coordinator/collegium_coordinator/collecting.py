@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collegium.errors import PUBLIC_TEXTS, CollegiumError, Failed, Invalid, NotReleased, Offline, Refused
 from collegium.national.lists import Roster
 from collegium.national.statements import Plan, Submit
 from collegium.v1.node_pb2 import SubmitRequest
+from collegium_coordinator.answers import write_together
 from collegium_coordinator.jobs import Job
 from collegium_coordinator.journal import Journal, Writer
 from collegium_coordinator.nodes import Nodes
@@ -94,18 +95,14 @@ class Collector:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < MAX_BATCH:
                 batch.append(self._queue.get_nowait())
-            try:
-                kept = await asyncio.to_thread(self._write, batch)
-            except Exception as error:  # whatever it is: a writer that ends would leave every later round without submissions
-                said = error if isinstance(error, CollegiumError) else Failed("submissions could not be stored")
-                lines.error("%d submissions could not be stored: %s", len(batch), said, exc_info=said is not error)
-                for item in batch:
-                    if not item.stored.done():
-                        item.stored.set_exception(Failed(said.text, remedy=said.remedy, reason="failed"))
-                continue
-            for item, reason in zip(batch, kept, strict=True):
-                if not item.stored.done():
-                    item.stored.set_result(reason)
+            kept = await write_together(self._write, batch, "submissions")
+            for item, verdict in zip(batch, kept, strict=True):
+                if item.stored.done():
+                    continue
+                if isinstance(verdict, Failed):
+                    item.stored.set_exception(verdict)
+                else:
+                    item.stored.set_result(verdict)
 
     # -- one member ------------------------------------------------------------------------------------------------------------
 
@@ -184,7 +181,7 @@ class Collector:
 
     # -- making it durable -----------------------------------------------------------------------------------------------------
 
-    def _write(self, batch: list[_Item]) -> list[str | None]:
+    def _write(self, batch: Sequence[_Item]) -> list[str | None]:
         with self._journal.write() as log:
             # Crash before the commit: nothing of it is here, and the nodes send the same bytes again.
             return [self._record(log, item.asked, item.submission, item.answering) for item in batch]

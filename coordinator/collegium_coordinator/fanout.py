@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from collegium.errors import PUBLIC_TEXTS, CollegiumError, Invalid, NotReleased, Offline, Refused
 from collegium.statements import Request
@@ -40,12 +40,16 @@ log = logging.getLogger("collegium.coordinator.fanout")
 SOON = frozenset({"pending", "not-confirmed", "no-receipt"})
 """Reasons of a node that end by themselves within seconds: its witnesses or ours are about to answer."""
 FIRST_AGAIN, LONGEST_AGAIN = 0.5, 2.0  # seconds before such a node is asked again
+LONGEST_BEGIN = 30.0  # seconds before rounds that could not be begun are begun again
 START_PATIENCE = 10.0  # seconds that a new request waits, after a start, for our own witnesses
 
 NOT_LOGGED = "not-logged"
 """Reason of a node that was not asked, because witnesses have not confirmed that the request is logged."""
 
 KEPT_JOBS = 256  # finished jobs kept parsed in memory; older ones are read again when asked for
+
+
+T = TypeVar("T")
 
 
 class Load(NamedTuple):
@@ -87,8 +91,10 @@ class Fanout:
         self._writer = AnswerWriter(journal, clock=clock)
         self._slots = asyncio.Semaphore(asking.parallel_calls)
         self._jobs: dict[str, Job] = {}
+        self._settling: set[str] = set()  # requests whose rounds are begun or waited for
+        self._last_again: dict[str, float] = {}  # when the sweep last asked for a request again: it outlives its job in memory
         self.closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- life ------------------------------------------------------------------------------------------------------------------
 
@@ -105,6 +111,7 @@ class Fanout:
         for request in self._rounds.unsettled() if self._rounds is not None else ():
             job = self._readable(request)
             if job is not None and job.done:  # the others come to their rounds when their fan-out is over
+                self._settling.add(job.id)
                 self._spawn(self._settle(job))
         self._spawn(self._sweep())
 
@@ -205,19 +212,39 @@ class Fanout:
         """Ask everybody who has no stored outcome, and close the first round."""
         tasks = [self._ask(job, node, job.deadline) for node in job.never_asked()]
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._settle(job)
+        settled = await self._settle(job)
         job.over.set()
         job.wake()
-        # Crash before the mark: the next start finds every outcome stored, asks nobody, and marks it.
-        await asyncio.to_thread(self._mark_done, job.id)
+        if settled:
+            # Crash before the mark: the next start finds every outcome stored, asks nobody, and marks it.
+            await asyncio.to_thread(self._mark_done, job.id)
 
-    async def _settle(self, job: Job) -> None:
-        """The rounds of its national questions."""
-        if self._rounds is not None:
-            try:
-                await self._rounds.settle(job)
-            except CollegiumError as error:
-                log.error("request %s: its national sums cannot be made: %s", job.id[:12], error)
+    async def _settle(self, job: Job) -> bool:
+        """The rounds of its national questions, begun again until they stand in the database.
+
+        False: they could not be begun while the request was valid. It is then not marked as done, and the next start begins them.
+        """
+        wait = FIRST_AGAIN
+        self._settling.add(job.id)
+        try:
+            while self._rounds is not None:
+                try:
+                    await self._rounds.settle(job)
+                    return True
+                except Invalid as error:  # it would be the same again
+                    log.error("request %s: its national sums cannot be made: %s", job.id[:12], error)
+                    return True
+                except CollegiumError as error:
+                    log.error("request %s: its national sums could not be begun: %s", job.id[:12], error)
+                except Exception:
+                    log.exception("request %s: beginning its national sums broke", job.id[:12])
+                if self._clock() >= job.asked.body.expiry:
+                    return False
+                await asyncio.sleep(wait)
+                wait = min(wait * 1.5, LONGEST_BEGIN)
+            return True
+        finally:
+            self._settling.discard(job.id)
 
     def busy(self, job: Job) -> bool:
         """Whether something new may come of itself: nodes are being asked, or rounds are under way."""
@@ -322,13 +349,14 @@ class Fanout:
             return job.receipt
 
     async def _catch_up(self, node: str) -> None:
-        owed = self._store.rows(
+        owed = await asyncio.to_thread(
+            self._store.rows,
             "SELECT DISTINCT r.id FROM requests r JOIN answers a ON a.request = r.id"
             " WHERE r.expiry > ? AND a.node = ? AND a.verdict IN ('failed', 'held')",
             (self._clock(), node),
         )
         for (request,) in owed:
-            job = self._readable(str(request))
+            job = await self._fetched(str(request))
             if job is not None:
                 await asyncio.gather(*self.ask_again(job, [node]), return_exceptions=True)
 
@@ -337,18 +365,44 @@ class Fanout:
         while True:
             await asyncio.sleep(self._asking.again_seconds)
             try:
-                open_requests = self._store.rows(
-                    "SELECT DISTINCT r.id, r.received FROM requests r JOIN answers a ON a.request = r.id"
-                    " WHERE r.expiry > ? AND a.verdict IN ('failed', 'held')",
-                    (self._clock(),),
-                )
-                for request, received in open_requests:
-                    job, now = self._readable(str(request)), self._clock()
-                    if job is not None and now - job.last_again >= max(self._asking.again_seconds, (now - received) / 10):
-                        job.last_again = now
-                        self.ask_again(job, [node for node in job.unanswered() if self._nodes.connected(node)])
+                await self._look_again()
             except CollegiumError as error:
                 log.error("asking again failed: %s", error)
+            except Exception:
+                log.exception("asking again broke")
+
+    async def _look_again(self) -> None:
+        """One sweep. There may be a thousand valid requests of thousands of nodes: nothing of them is read in the event loop."""
+        found = await asyncio.to_thread(
+            self._store.rows,
+            "SELECT DISTINCT r.id, r.received FROM requests r JOIN answers a ON a.request = r.id"
+            " WHERE r.expiry > ? AND a.verdict IN ('failed', 'held')",
+            (self._clock(),),
+        )
+        last = self._last_again
+        self._last_again = {str(request): last[str(request)] for request, _ in found if str(request) in last}
+        for request, received in found:
+            now = self._clock()
+            if now - self._last_again.get(str(request), 0.0) < max(self._asking.again_seconds, (now - received) / 10):
+                continue  # not even read
+            job = await self._fetched(str(request))
+            if job is not None:
+                self._last_again[str(request)] = now
+                self.ask_again(job, [node for node in job.unanswered() if self._nodes.connected(node)])
+            await asyncio.sleep(0)  # others have their turn, also where all jobs are in memory
+
+    async def _fetched(self, request: str) -> Job | None:
+        """As `_readable`, of which the store is read in a thread."""
+        if request not in self._jobs:
+            try:
+                read = await asyncio.to_thread(self._load, request)
+            except CollegiumError as error:
+                log.error("request %s cannot be gone on with: %s", request[:12], error)
+                return None
+            job = self._jobs.setdefault(request, read)  # there is one job for a request: another may have read it meanwhile
+            self._drop_finished()
+            return job
+        return self._jobs[request]
 
     def _readable(self, request: str) -> Job | None:
         """The job, or None for a request that this version cannot read any more: it must not stop the others."""
@@ -367,12 +421,18 @@ class Fanout:
         return True
 
     def _drop_finished(self) -> None:
+        """Forget the oldest of the jobs that nobody works on. A job that somebody holds must stay the only one of its request."""
         if len(self._jobs) > KEPT_JOBS:
-            idle = [key for key, job in self._jobs.items() if job.done and not job.running]
+            held = self._settling | (self._rounds.running() if self._rounds is not None else set())
+            idle = [
+                key
+                for key, job in self._jobs.items()
+                if job.done and not job.running and not job.signing.locked() and key not in held
+            ]
             for key in idle[: len(self._jobs) - KEPT_JOBS]:
                 del self._jobs[key]
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

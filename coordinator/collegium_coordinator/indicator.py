@@ -32,7 +32,7 @@ from collegium_coordinator.jobs import Job
 from collegium_coordinator.journal import Journal, not_confirmed
 from collegium_coordinator.observed import Observed
 from collegium_coordinator.registrylog import RegistryLog
-from collegium_coordinator.roundstore import RoundStore
+from collegium_coordinator.roundstore import RoundRow, RoundStore
 from collegium_coordinator.store import Store, put_blob
 from collegium_coordinator.sums import NationalSums
 from collegium_coordinator.verify import RELEASED
@@ -112,12 +112,15 @@ class Indicators:
 
         So, with `complete`, when an answer came on the way: no figure leaves out a release that stands before it in the log.
 
-        1. Sort the nodes asked into used and missing. 2. If that is what the newest revision says, there is nothing to do.
-        3. Add and post-process, with the public facts of nodes in one state of the registry. 4. Log the statement, which names
-        its own index and that state, with the table beside it; the same state stands in the log before it.
+        1. Sort the nodes asked into used and missing; of a national question, by its rounds as they stand at this moment.
+        2. If that is what the newest revision says, there is nothing to do.
+        3. Add and post-process, with the public facts of nodes in one state of the registry.
+        4. Log the statement, which names its own index and that state, with the table beside it; the same state stands in the log
+        before it.
         """
         # (1)
-        used, missing = self._inputs(job, number)
+        rounds = self._rounds(job, number)
+        used, missing = self._inputs(job, number, rounds)
         inputs = hashlib.sha256(
             canonical_json([[[u.node, u.release_id] for u in used], [[m.node, m.reason] for m in missing]])
         ).hexdigest()
@@ -136,9 +139,9 @@ class Indicators:
         view_of = job.asked.views[number]
         results, national = None, {}
         if question.layout.question.mode == "national":
-            results = tuple(self._sums.results(job, number)) or None
+            results = tuple(self._sums.results(rounds)) or None
             groups = self._sums.groups(job, number) if view_of.facts else []
-            national = {"sums": self._sums.totals(job, number), "groups": groups}
+            national = {"sums": self._sums.totals(job, number, rounds), "groups": groups}
         releases_of = [] if national else self._releases(used)
         with self._observed.tracing.span(job.id, "combine", question=number):
             table = self._combine(question.layout, view_of, job.asked.schema, releases_of, asked, **national)
@@ -147,7 +150,7 @@ class Indicators:
         accounts = Accounts(releases=releases, missing=tuple(missing)).to_blob()
         revision = 0 if newest is None else int(newest[0]) + 1
         with self._journal.write() as log:
-            if log.registry != view or (complete and self._inputs(job, number) != (used, missing)):
+            if log.registry != view or (complete and self._inputs(job, number, self._rounds(job, number)) != (used, missing)):
                 return False
 
             def make(place: LogPlace) -> bytes:
@@ -179,9 +182,14 @@ class Indicators:
         )
         return int(row[0]) if row is not None else -1
 
-    def _inputs(self, job: Job, number: int) -> tuple[list[_Used], list[Missing]]:
+    def _rounds(self, job: Job, number: int) -> list[RoundRow]:
+        """Of a national question, read once for a figure: its table, results and accounts are of the same rounds."""
+        national = job.asked.questions[number].layout.question.mode == "national"
+        return self._sums.rows(job, number) if national else []
+
+    def _inputs(self, job: Job, number: int, rounds: Sequence[RoundRow]) -> tuple[list[_Used], list[Missing]]:
         if job.asked.questions[number].layout.question.mode == "national":
-            participants, others = self._sums.inputs(job, number)
+            participants, others = self._sums.inputs(job, number, rounds)
             return [_Used(node, submit, -1, "") for node, submit in participants], others
         withdrawn = {
             (str(node), str(release))

@@ -19,8 +19,14 @@ MISSING = "missing"
 _RANK = {FAILED: 0, REFUSED: 1, HELD: 1, READY: 1, RELEASED: 2}
 
 
-def replaces(new: str, old: str | None) -> bool:
-    """Whether a newer verdict takes the place of an older one: a release stays for ever, a failure never hides a decision."""
+def replaces(new: str, old: str | None, *, charged: bool = False) -> bool:
+    """Whether a newer verdict takes the place of an older one: a release stays for ever, a failure never hides a decision.
+
+    `charged`: a charge for a plan stands behind the older one. A node that is asked again and says no has said it too late: the
+    charge stays, and with it the decision that shows it.
+    """
+    if charged:
+        return new == RELEASED
     if new == READY:  # said once: what came of it since (a charge, a refusal of the plan) is not forgotten by saying it again
         return old in (None, FAILED, HELD)
     return old is None or (old != RELEASED and _RANK[new] >= _RANK[old])
@@ -41,7 +47,6 @@ class Job:
         self.running: dict[str, asyncio.Task[None]] = {}
         self.signing = asyncio.Lock()
         self.proving = asyncio.Lock()
-        self.last_again = 0.0
         self.heard: dict[str, float] = {}  # when a node last said something, our clock
         self._classes: dict[str, str] = dict.fromkeys(asked.audience, MISSING)
         self._counts: Counter[str] = Counter(self._classes.values())

@@ -67,14 +67,15 @@ class NationalRounds:
         self._collector = Collector(journal, registry, nodes, vectors, parallel=asking.parallel_calls, clock=clock)
         self._teller = Teller(self.rounds, nodes, cosigned, parallel=asking.parallel_calls)
 
-        async def freshen() -> None:
-            await nodes.freshen(FRESHEN, patience=FRESHEN)
+        async def freshen(names: Iterable[str]) -> None:
+            await nodes.freshen_these(names, FRESHEN, patience=FRESHEN)
 
         self._parts = RoundParts(
             self.rounds, journal, registry, trustees, cosigned, cosigning, vectors, planner, self._collector, freshen,
             reconnect=asking.reconnect_seconds, clock=clock, observed=observed,
         )  # fmt: skip
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._requests: dict[int, str] = {}  # whose they are
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -95,6 +96,10 @@ class NationalRounds:
     def unsettled(self) -> list[str]:
         """Requests with rounds under way."""
         return self.rounds.unsettled()
+
+    def running(self) -> set[str]:
+        """Requests of which a round runs in this process: it holds their job."""
+        return set(self._requests.values())
 
     async def settle(self, job: Job) -> None:
         """Run the rounds of a request whose fan-out is over; wait for them as long as nodes and trustees may take."""
@@ -126,8 +131,12 @@ class NationalRounds:
         task = self._running.get(row.id)
         if task is None:
             task = self._running[row.id] = asyncio.ensure_future(self._round(job, row, group))
-            task.add_done_callback(lambda _: self._running.pop(row.id, None))
+            self._requests[row.id] = row.request
+            task.add_done_callback(lambda _: self._ended(row.id))
         return task
+
+    def _ended(self, identity: int) -> None:
+        del self._running[identity], self._requests[identity]
 
     async def _round(self, job: Job, row: RoundRow, group: Group) -> None:
         one = Round(self._parts, job, row, group, closed=lambda ended: self._keep(asyncio.ensure_future(self._teller.all(ended))))

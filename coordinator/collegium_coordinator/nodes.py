@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from collegium.errors import CollegiumError, Invalid
 from collegium.statements import Policy
@@ -67,15 +67,34 @@ class Nodes(Links[Connection]):
 
         Only the `most` that were heard of the longest ago: anybody may ask how the nodes are, and must not make thousands answer.
         """
+        stale = sorted(self._older(max_age, self._connections), key=lambda connection: connection.status_at)[:most]
+        await self._ask_all(stale, patience)
+
+    async def freshen_these(self, names: Iterable[str], max_age: float, *, patience: float) -> None:
+        """The same for every one of these who is connected, however many: `AT_ONCE` at a time, each for at most `patience` seconds.
+
+        Only for what this coordinator itself needs to know; see `freshen` for what others may make it ask.
+        """
+        await self._ask_all(self._older(max_age, names), patience)
+
+    # -- inside ----------------------------------------------------------------------------------------------------------------
+
+    def _older(self, max_age: float, names: Iterable[str]) -> list[Connection]:
         now = self._clock()
-        old = [c for c in self._connections.values() if now - c.status_at > max_age]
-        stale = sorted(old, key=lambda connection: connection.status_at)[:most]
-        answered = await asyncio.gather(*(self._ask_status_quietly(connection, patience) for connection in stale))
+        found = [self._connections[name] for name in names if name in self._connections]
+        return [connection for connection in found if now - connection.status_at > max_age]
+
+    async def _ask_all(self, stale: list[Connection], patience: float) -> None:
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(connection: Connection) -> bool:
+            async with turns:
+                return await self._ask_status_quietly(connection, patience)
+
+        answered = await asyncio.gather(*map(ask, stale))
         fresh = [connection for connection, there in zip(stale, answered, strict=True) if there and self.in_use(connection)]
         if fresh:
             await asyncio.to_thread(self._remember, *fresh)
-
-    # -- inside ----------------------------------------------------------------------------------------------------------------
 
     async def _greet(self, connection: Connection) -> None:
         await self._ask_status(connection, CALL_SECONDS)

@@ -4,7 +4,8 @@ A plan costs nobody anything; a node computes all of it again before it charges.
 that the researcher reads: nothing has been charged then.
 
 1. Nodes: those of the group that have said READY, are connected, and are registered and not revoked in the registry's newest state.
-2. Trustees: the first three by name that are connected, with the verified keys of their month.
+2. Trustees: the first three by name that are connected, with the verified keys of their month, which serve beyond the deadline.
+   That leaves a part of the request's validity: one silent node holds the collecting until then, and what trustees do comes after.
 3. Noise: the tolerance of the settings must leave honest nodes enough, and the sum must fit 64 bits.
 4. The registry's checkpoint, which all three trustees cosign: they stand for there being one registry.
 5. One transaction: the trustees' keys after the checkpoints of their logs, PLAN, and the round's new state. If the registry has
@@ -29,7 +30,7 @@ from collegium.national.share import Tolerance
 from collegium.national.statements import Plan, PlanTrustee, TrusteeKey
 from collegium.national.wanted import homes_of, wanted
 from collegium.registry import Registered
-from collegium.statements import LogPlace, RegistryView
+from collegium.statements import LogPlace, RegistryView, Request
 from collegium_coordinator.config import National
 from collegium_coordinator.cosigning import Cosigning
 from collegium_coordinator.jobs import Job
@@ -48,6 +49,9 @@ say = logging.getLogger("collegium.coordinator.planning")
 NO_TRUSTEES = "no-trustees"
 FEW_NODES = "few-nodes"
 NO_ROUND = "no-round"
+MARGIN = 30.0  # seconds of a request's validity that are left after the deadline, so that what follows can be tried again
+SHARE = 4  # at most one part in so many of the whole validity
+SHORTEST = 3.0  # seconds that nodes need to submit; with less left nobody is asked, and nobody charged
 SLACK = 300  # seconds by which a trustee's key must outlast the deadline: it opens seeds until its PREPARE
 
 
@@ -57,6 +61,11 @@ class RoundOver(Exception):
     def __init__(self, reason: str, why: str) -> None:
         super().__init__(why)
         self.reason = reason
+
+
+def latest_deadline(request: Request) -> int:
+    """The last moment at which a plan may end, Unix seconds: whoever has submitted is charged, and the steps after it need time."""
+    return int(request.expiry - min(MARGIN, (request.expiry - request.time) / SHARE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,9 @@ class Planner:
         known = {party.name: party for party in self._registry.registry.nodes_at(view.size, ready)}
         members = [known[name] for name in sorted(known) if self._nodes.connected(name)]
         # (2)
-        now = self._clock()
-        deadline = min(int(now + self._national.seconds) + 1, job.asked.body.expiry)
-        if now >= deadline:
-            raise RoundOver(NO_ROUND, "the request has expired")
+        now, latest = self._clock(), latest_deadline(job.asked.body)
+        self._must_have_time(latest)
+        deadline = min(int(now + self._national.seconds) + 1, latest)
         patience = min(max(now + self._national.trustee_seconds, self._patience), float(deadline))
         keys = await self._trustees.three(deadline + SLACK, patience)
         if keys is None:
@@ -128,8 +136,13 @@ class Planner:
         if checkpoint is None:
             raise NotReleased("the trustees have not all cosigned the registry", place="national plan", reason="not-confirmed")
         # (5)
+        self._must_have_time(latest)  # trustees may have been waited for
         draft = _Draft(row, group, view, members, keys, checkpoint, deadline, numbers)
         return await asyncio.to_thread(self._log, job, draft)
+
+    def _must_have_time(self, latest: int) -> None:
+        if self._clock() + SHORTEST > latest:
+            raise RoundOver(NO_ROUND, "the request expires too soon for a round; nobody was charged")
 
     def _numbers(self, job: Job, row: RoundRow, count: int) -> dict[str, Any]:
         """What follows from the question and the number of nodes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from collegium_coordinator.jobs import Job
@@ -16,23 +16,27 @@ __all__ = ["reuse"]
 log = logging.getLogger("collegium.coordinator.reusing")
 
 
-async def reuse(rounds: RoundStore, job: Job, row: RoundRow, freshen: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+async def reuse(rounds: RoundStore, job: Job, row: RoundRow, freshen: Callable[[Iterable[str]], Coroutine[Any, Any, None]]) -> bool:
     """Whether an earlier result answers this round; it is then settled.
 
     1. A round of the same question (its digest, the charges included) over the same group of the same nodes has come to a result.
     2. Every participant's snapshot is still the one it was charged on, as the node itself says now.
     3. No participant has refused or held this request: a steward's no holds for what was computed before, too.
 
-    A participant that is not connected is judged by what it said last, and takes part in nothing by it: the sum was made before.
+    `freshen` asks those of the given nodes who are connected what their snapshot is now. A participant that is not connected, or
+    does not say, is judged by what it said last, and takes part in nothing by it: the sum was made before.
     """
     # (1)
-    found = await asyncio.to_thread(rounds.answered_before, row)
-    if not found:
-        return False
-    await freshen()
-    for earlier in found:
+    asked: set[str] = set()
+    for earlier in await asyncio.to_thread(rounds.answered_before, row):
         participants = await asyncio.to_thread(rounds.participating, earlier)
-        if _current(rounds, participants) and not _refused(job, row, participants):
+        if _refused(job, row, participants):  # (3)
+            continue
+        # (2) Every one of them: a sum over a country is current only if nobody in it has other data by now.
+        names = [each.node for each in participants if each.node not in asked]
+        await freshen(names)
+        asked.update(names)
+        if await asyncio.to_thread(_current, rounds, participants):
             await asyncio.to_thread(_take, rounds, job, row, earlier, participants)
             log.info("request %s: question %d is answered with the result of an earlier round", job.id[:12], row.number)
             return True

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from collegium.errors import CollegiumError, NotReleased, Refused
@@ -72,7 +72,7 @@ class RoundParts:
         vectors: Vectors,
         planner: Planner,
         collector: Collector,
-        freshen: Callable[[], Coroutine[Any, Any, None]],
+        freshen: Callable[[Iterable[str]], Coroutine[Any, Any, None]],
         *,
         reconnect: float,
         clock: Callable[[], float],
@@ -106,35 +106,52 @@ class Round:
             self._closed(self.row)
 
     async def _steps(self) -> None:
-        """One step after the other, each again until it is done or the round is over."""
+        """One step after the other, each again until it is done or the round is over.
+
+        Whatever goes wrong, the database included, is met by trying again: a round that nobody runs is unsettled until a restart.
+        """
+        wait = FIRST_AGAIN
+        while not self.row.settled:
+            before = self.row.state
+            try:
+                await self._step()
+            except Exception:
+                log.exception("%s: where it stands cannot be read or stored; again in %.1f s", self._where, wait)
+            if self.row.state != before:
+                log.info("%s: %s", self._where, self.row.state)
+                wait = FIRST_AGAIN
+            else:
+                await asyncio.sleep(wait)
+                wait = min(wait * 1.5, LONGEST_AGAIN)
+
+    async def _step(self) -> None:
+        """One try at what comes next; `row` is then where the round stands. Raises what the database raises."""
         steps = {
             "new": self._begin, "planned": self._hand_out, "open": self._collect, "collected": self._close, "closed": self._unmask,
             "unmasked": self._add,
         }  # fmt: skip
-        wait = FIRST_AGAIN
-        while not self.row.settled:
-            before = self.row
-            try:
-                with self._parts.observed.stepping(self._job.id, before):
-                    await steps[before.state]()
-            except RoundOver as over:
-                log.warning("%s: is over: %s", self._where, over)
-                await asyncio.to_thread(self._parts.rounds.move, before, "failed", over.reason)
-            except CollegiumError as error:
-                log.info("%s: %s; again in %.1f s", self._where, error, wait)
-            except Exception:
-                log.exception("%s: the step from %s broke", self._where, before.state)
-            self.row = await asyncio.to_thread(self._parts.rounds.row, before.id)
-            if self.row.state != before.state:
-                log.info("%s: %s", self._where, self.row.state)
-                wait = FIRST_AGAIN
-                continue
-            if self._parts.clock() >= self._job.asked.body.expiry:
-                await asyncio.to_thread(self._parts.rounds.move, self.row, "failed", NO_ROUND)
-            else:
-                await asyncio.sleep(wait)
-                wait = min(wait * 1.5, LONGEST_AGAIN)
-            self.row = await asyncio.to_thread(self._parts.rounds.row, before.id)
+        rounds = self._parts.rounds
+        before = self.row = await asyncio.to_thread(rounds.row, self.row.id)  # the last try may have failed after its commit
+        if before.settled:
+            return
+        try:
+            with self._parts.observed.stepping(self._job.id, before):
+                await steps[before.state]()
+        except RoundOver as over:
+            log.warning("%s: is over: %s", self._where, over)
+            await asyncio.to_thread(rounds.move, before, "failed", over.reason)
+        except CollegiumError as error:
+            log.info("%s: %s; it is tried again", self._where, error)
+        except Exception:
+            log.exception("%s: the step from %s broke", self._where, before.state)
+        self.row = await asyncio.to_thread(rounds.row, before.id)
+        if self.row.state == before.state and self._parts.clock() >= self._last_try():
+            await asyncio.to_thread(rounds.move, self.row, "failed", NO_ROUND)
+            self.row = await asyncio.to_thread(rounds.row, before.id)
+
+    def _last_try(self) -> float:
+        """When nothing is tried again. A request may have expired while this coordinator was down: parties come back first."""
+        return max(float(self._job.asked.body.expiry), self._parts.started + self._parts.reconnect)
 
     # -- the steps -------------------------------------------------------------------------------------------------------------
 
@@ -221,12 +238,7 @@ class Round:
         rounds, row = self._parts.rounds, self.row
         assert row.closing is not None, "a closed round"
         close, have = rounds.store.entry(row.closing), {each.trustee for each in rounds.kept(row, "unmask")}
-        prepares = rounds.kept(row, "prepare")
-        request = UnmaskRequest(
-            plan=row.plan or "", close=close, close_receipt=await self._receipt(row.closing),
-            participants=rounds.participants(row), prepares=[each.note for each in prepares],
-            prepared=[rounds.blob(each.payload) for each in prepares],
-        )  # fmt: skip
+        request = await asyncio.to_thread(self._unmasking, close, await self._receipt(row.closing))
 
         async def unmask(trustee: TrusteeClient, place: int) -> None:
             if place in have:
@@ -236,7 +248,7 @@ class Round:
             await asyncio.to_thread(self._parts.vectors.write, signed.payload)
             await asyncio.to_thread(keep_signed, self._parts.journal, row, signed)
 
-        self._closed(row)  # with the receipt of the close that its witnesses have confirmed by now
+        self._closed(row)  # with the receipt of the close that its witnesses have confirmed by now; whoever was told is not called
         await self._ask_trustees(plan, unmask)
         await asyncio.to_thread(rounds.move, row, "unmasked")
 
@@ -249,6 +261,15 @@ class Round:
             self._job.apply(node, [(self.row.number, "released")])
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
+
+    def _unmasking(self, close: bytes, receipt: bytes) -> UnmaskRequest:
+        """What (5) shows: a list and three verdicts over a whole country, so not made in the event loop."""
+        rounds, row = self._parts.rounds, self.row
+        prepares = rounds.kept(row, "prepare")
+        return UnmaskRequest(
+            plan=row.plan or "", close=close, close_receipt=receipt, participants=rounds.participants(row),
+            prepares=[each.note for each in prepares], prepared=[rounds.blob(each.payload) for each in prepares],
+        )  # fmt: skip
 
     def _plan(self) -> tuple[Plan, bytes]:
         note = self._parts.rounds.note(self.row)

@@ -12,7 +12,7 @@ from collegium.v1.federation_pb2 import ResultPart
 from collegium_coordinator.jobs import Job
 from collegium_coordinator.registrylog import RegistryLog
 from collegium_coordinator.roundstore import RoundRow, RoundStore
-from collegium_coordinator.verify import READY
+from collegium_coordinator.verify import READY, RELEASED
 
 __all__ = ["NO_GROUP", "ROUND_OVER", "UNMASKING", "NationalSums"]
 
@@ -29,9 +29,16 @@ class NationalSums:
         self._rounds = rounds
         self._registry = registry
 
-    def inputs(self, job: Job, number: int) -> tuple[list[tuple[str, str]], list[Missing]]:
+    def rows(self, job: Job, number: int) -> list[RoundRow]:
+        """The rounds of a question as they stand now, in the order of the partition.
+
+        Whoever signs derives participants, results and totals from the same rows: a round may come to its result at any moment, and
+        a figure that counts a round whose participants it does not name is refused by everybody.
+        """
+        return self._rounds.of(job.id, number)
+
+    def inputs(self, job: Job, number: int, rows: Sequence[RoundRow]) -> tuple[list[tuple[str, str]], list[Missing]]:
         """(node, id of its SUBMIT) of all participants of rounds that have a result; everybody else who was asked, and why."""
-        rows = self._rounds.of(job.id, number)
         used = {
             each.node: each.submit for row in rows if row.state == "done" for each in self._rounds.participating(self._source(row))
         }
@@ -46,18 +53,19 @@ class NationalSums:
         for node in job.asked.audience:
             if node not in used:
                 verdict, reason = said.get(node, ("", "deadline"))
-                missing.append(Missing(node=node, reason=why.get(node, NO_GROUP) if verdict == READY else reason))
+                waits = verdict in (READY, RELEASED)  # released meanwhile: by a round that was not yet done in these rows
+                missing.append(Missing(node=node, reason=why.get(node, NO_GROUP) if waits else reason))
         return [(node, used[node]) for node in job.asked.audience if node in used], missing
 
-    def results(self, job: Job, number: int) -> list[str]:
+    def results(self, rows: Sequence[RoundRow]) -> list[str]:
         """Ids of the RESULT statements, in the order of the partition."""
-        return [self._rounds.result_id(row) for row in self._rounds.of(job.id, number) if row.state == "done"]
+        return [self._rounds.result_id(row) for row in rows if row.state == "done"]
 
-    def totals(self, job: Job, number: int) -> list[NationalSum]:
+    def totals(self, job: Job, number: int, rows: Sequence[RoundRow]) -> list[NationalSum]:
         """The sums of the same rounds."""
         layout = job.asked.questions[number].layout
         sums = []
-        for row in self._rounds.of(job.id, number):
+        for row in rows:
             if row.state == "done":
                 source = self._source(row)
                 result = Result.read(self._rounds.result(row))

@@ -59,18 +59,28 @@ class Vectors:
         return self.path(sha).is_file()
 
     def open(self, sha: str) -> BinaryIO:
-        """The file for reading. Raises Failed when it is not there: its retention is over, or the disk has lost it."""
+        """The file for reading. Raises Failed when it cannot be read now: restored, it may be there later."""
         try:
             return self.path(sha).open("rb")
-        except OSError:
-            raise Failed("a masked vector is not there any more", place=sha, remedy="Restore it from a log export.") from None
+        except OSError as error:
+            raise self.unreadable(sha, error.strerror or str(error)) from None
 
     def read(self, sha: str) -> bytes | None:
-        """The whole file, or None. For whoever hands single ones on."""
+        """The whole file, or None when it is not there. For whoever hands single ones on. Raises Failed when the disk refuses."""
         try:
             return self.path(sha).read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self.unreadable(sha, error.strerror or str(error)) from None
+
+    def unreadable(self, sha: str, why: str) -> Failed:
+        """A file that is named and cannot be read, with what its operator does about it."""
+        return Failed(
+            f"a masked vector cannot be read: {why}",
+            place=str(self.path(sha)),
+            remedy="Restore it from a log export or a copy of vectors/.",
+        )
 
     def kept(self) -> Iterable[str]:
         """SHA-256 of every vector that the log names and that is there."""
