@@ -112,14 +112,26 @@ class Planner:
         """
         ready = [name for name in group.members if job.verdicts[name][row.number] == READY]
         await self._nodes.wait_until(lambda: not any(map(self._nodes.expected, ready)), self._patience)
+        self._check_group(group)
         while not await self._plan(job, row, group, ready):
             say.info("request %s: the registry has grown while a plan was made; once more", job.id[:12])
+
+    def _check_group(self, group: Group) -> None:
+        """Raises RoundOver when the registry's partition is another one by now: nobody could tell such a sum's rows any more."""
+        partition = self._registry.registry.partition()
+        if group.codes is not None and (partition is None or group.codes not in partition.groups):
+            raise RoundOver(NO_ROUND, "the partition has changed since the question was asked; nobody was charged")
+
+    def _inside(self, party: Registered, group: Group) -> bool:
+        """Whether a node's facts are still those of the group: a university may have been registered anew elsewhere."""
+        partition = self._registry.registry.partition()
+        return group.codes is None or (partition is not None and party.facts.get(partition.fact) in group.codes)
 
     async def _plan(self, job: Job, row: RoundRow, group: Group, ready: list[str]) -> bool:
         # (1)
         view = self._registry.durable_view()
         known = {party.name: party for party in self._registry.registry.nodes_at(view.size, ready)}
-        members = [known[name] for name in sorted(known) if self._nodes.connected(name)]
+        members = [known[name] for name in sorted(known) if self._nodes.connected(name) and self._inside(known[name], group)]
         # (2)
         now, latest = self._clock(), latest_deadline(job.asked.body)
         self._must_have_time(latest)

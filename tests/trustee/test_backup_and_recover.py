@@ -15,6 +15,8 @@ from onetrustees import NAMES, OneTrustee, World, refuses
 
 from collegium.errors import CollegiumError, Invalid
 from collegium.national.statements import Plan, Prepare, Unmask
+from collegium.party.backup import UNSTRIPPED
+from collegium.party.backup import backup as copy_of
 from collegium.party.publish import export
 from collegium_trustee.backup import backup
 from collegium_trustee.home import Trustee
@@ -45,6 +47,24 @@ def test_a_backup_has_the_log_and_no_secret(tmp_path: Path) -> None:
     assert secrets_of(one.party.home.database) == hidden  # the trustee itself has lost nothing
     with pytest.raises(Invalid, match="not overwritten"):
         backup(one.party, target)
+
+
+def test_no_secret_ever_reaches_the_place_of_backups(tmp_path: Path) -> None:
+    """Not for a moment: what is deleted from a stick or a network drive may be there still. Cut off, it lies beside it."""
+    world = World(tmp_path / "world")
+    world.prepared(*ALL)
+    one, place = world.trustees[0], tmp_path / "stick"
+    place.mkdir()
+
+    def cut_off(_: sqlite3.Connection) -> None:
+        assert list(place.iterdir()) == []
+        assert (one.party.home.root / UNSTRIPPED).stat().st_mode & 0o777 == 0o600
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_of(one.party, place / "copy.db", strip=cut_off)
+    assert list(place.iterdir()) == []
+    assert not (one.party.home.root / UNSTRIPPED).exists()
 
 
 def restored(one: OneTrustee, copy: Path, folder: Path) -> OneTrustee:

@@ -21,6 +21,7 @@ from typing import TextIO
 from collegium.errors import Exit
 from collegium.party import publish
 from collegium.party.alone import alone
+from collegium.party.backup import UNSTRIPPED
 from collegium.party.cosigning import Cosigning
 from collegium.party.dialling import Dialling
 from collegium.party.lines import Lines, of_loop, take_over
@@ -48,6 +49,7 @@ def serve(home: Home, *, clock: Callable[[], float] = time.time, stream: TextIO 
     home.membership()
     home.keys.tls()  # without them every attempt to connect would fail alike: said now, not again and again
     with alone(home):
+        (home.root / UNSTRIPPED).unlink(missing_ok=True)  # a backup that was cut off holds seeds
         trustee = home.open(clock, verify=True)
         lines = Lines(stream, clock)
         take_over(lines)
