@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from collegium.keys import load_signer
+from collegium.log.statement import read_statement
 from collegium.party.cosigning import Cosigning
 from collegium.party.dialling import Dialling
 from collegium.party.home import Opened
@@ -51,6 +52,8 @@ class SharedMembers(Members):
     """A university's copy of the registry, verified once in this process and shared by all of its universities."""
 
     one = Registry(None)
+    before = Registry(None)
+    """The registry before any witness was assigned: a steward signs the first policy then, with nobody to wait for."""
     lock = threading.Lock()
 
     def __init__(self, store: Store, key: str, name: str, role: str, own_key: str) -> None:
@@ -60,12 +63,19 @@ class SharedMembers(Members):
     @classmethod
     def begin(cls, entries: Sequence[bytes], checkpoint: bytes, key: str) -> None:
         """Verify what the registry holds at the beginning."""
-        cls.one = Registry(key)
+        cls.one = cls.before = Registry(key)
         cls.one.extend(entries, checkpoint)
+        assigned = next((at for at, entry in enumerate(entries) if read_statement(entry)[1].get("what") == "witnesses"), None)
+        if assigned is not None:
+            cls.before = Registry(key)
+            cls.before.extend(entries[:assigned])
 
     @property
     def registry(self) -> Registry:
         return self._registry
+
+    def look_at(self, registry: Registry) -> None:
+        self._registry = registry
 
     def learn(self, first: int, entries: Sequence[bytes], checkpoint: bytes) -> int:
         """What is new is verified by whoever hears of it first; each university notes the checkpoint in its own database."""
@@ -137,7 +147,10 @@ class Campus:
         self.name = node.membership.name
         self.lines = lines = TellingLines(stream, self.name, told)
         node.members.learn(0, (), b"")  # notes the shared registry's checkpoint as its own
+        assert isinstance(node.members, SharedMembers)
+        node.members.look_at(SharedMembers.before)
         self._policy(kind, researcher)
+        node.members.look_at(SharedMembers.one)
         answering = Answering(
             name=self.name, journal=node.journal, members=node.members, policy=InForce(node.journal),
             engine=Embedded(kind.root, kind.secret), receipts=Receipts(node.journal, node.quorum), clock=time.time, lines=lines,

@@ -72,7 +72,7 @@ def test_a_node_is_killed_and_its_witnesses_go_on(tmp_path: Path) -> None:
     outside, seen, chance = Outside(tmp_path / "witnesses", one.ministry), Seen(), random.Random(SEED)
     died: Counter[str] = Counter()
     began, rounds = time.monotonic(), 0
-    while died.total() < KILLS:
+    while died.total() - died[""] < KILLS:  # "": it had finished before the kill came
         _write(folder, researcher, rounds, seen)
         died += _round(tmp_path, outside.address, seen, chance, rounds)
         entries = check_node(one.home.database)
@@ -91,7 +91,7 @@ def test_a_node_is_killed_and_its_witnesses_go_on(tmp_path: Path) -> None:
     outside.close()
     seconds = time.monotonic() - began
     print(f"\n{dict(died)}: {died.total()} kills in {rounds} rounds, {len(entries)} entries, {seconds:.0f} s")
-    assert set(died) == {"at random", *WRITES, *STEPS}
+    assert set(died) - {""} == {"at random", *WRITES, *STEPS}
 
 
 def _write(folder: Path, researcher: Researcher, number: int, seen: Seen) -> None:
