@@ -67,7 +67,8 @@ class Teller:
         await self._mark()
 
     async def node(self, name: str) -> None:
-        """One node, about all rounds of which it has not heard."""
+        """One node, about all rounds of which it has not heard. Of one that it is being told of now, it is marked afterwards."""
+        telling = set(self._under_way)
         rows = await asyncio.to_thread(
             self._rounds.store.rows,
             "SELECT r.id, s.member, s.entry FROM submissions s JOIN rounds r ON r.plan = s.plan"
@@ -76,7 +77,8 @@ class Teller:
         )
         for identity, member, entry in rows:
             row = await asyncio.to_thread(self._rounds.row, int(identity))
-            await self._tell(row, int(member), name, int(entry))
+            if (row.plan or "", int(member)) not in telling:
+                await self._tell(row, int(member), name, int(entry))
         await self._mark()
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
