@@ -41,7 +41,7 @@ LENGTH_DELIMITED, UNKNOWN_FIELD = 2, 4000
 """What version 1.0 could have been without, message by message: a node of that version neither reads nor writes it."""
 NEWER_FIELDS = {"NodeStatus": {"policy", "snapshot", "version"}, "QuestionAnswer": {"withdrawals"}}
 
-pytestmark = pytest.mark.timeout(600)  # starting a federation takes a while on a busy machine
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # starting a federation takes a while on a busy machine
 
 
 def with_future(message: bytes, text: bytes = b"of a later version") -> bytes:
