@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from national_parties import Country
 from national_scenes import BY_PROVINCE, figures, nationally, play, reasons
 
 from collegium.national.statements import Plan
 from collegium.statements import Request
 from collegium_coordinator.indicator import Indicators, national_table
+
+pytestmark = pytest.mark.long  # it waits for deadlines; what is quick of it: test_round_tries.py
 
 
 class Meanwhile:
